@@ -1,0 +1,55 @@
+namespace Kvcached.Devices;
+
+/// <summary>Where memory lies and who may touch it.</summary>
+public enum MemoryKind
+{
+    /// <summary>Memory of the device: reached by commands and kernels alone.</summary>
+    Device,
+
+    /// <summary>Host memory that the device's copies can read and write (pinned, where that means something), and the host through <see cref="DeviceMemory.HostSpan"/>.</summary>
+    Host,
+}
+
+/// <summary>
+/// A range of memory that commands name. Owned by who allocated it; disposing it while a submission that names it has not ended is a
+/// broken contract. Thread-safe.
+/// </summary>
+public abstract class DeviceMemory : IDisposable
+{
+    /// <summary>Describes the range.</summary>
+    protected DeviceMemory(string label, MemoryKind kind, long bytes)
+    {
+        Label = label;
+        Kind = kind;
+        Bytes = bytes;
+    }
+
+    /// <summary>What the memory is for, in messages.</summary>
+    public string Label { get; }
+
+    /// <summary>Where it lies.</summary>
+    public MemoryKind Kind { get; }
+
+    /// <summary>Its size.</summary>
+    public long Bytes { get; }
+
+    /// <summary>Address of byte 0 as kernels see it. Stable for the memory's life.</summary>
+    public abstract ulong Address { get; }
+
+    /// <summary>
+    /// The bytes as the host sees them. For <see cref="MemoryKind.Host"/> only. Nothing orders host accesses with queues: write only what no
+    /// submission that has not ended reads, read only after the writer's point has been observed.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The memory is not of kind <see cref="MemoryKind.Host"/>.</exception>
+    public abstract Span<byte> HostSpan(long offset, int bytes);
+
+    /// <summary>Gives the memory back to the device.</summary>
+    public void Dispose()
+    {
+        Dispose(disposing: true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Gives the memory back to the device.</summary>
+    protected abstract void Dispose(bool disposing);
+}

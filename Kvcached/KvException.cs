@@ -1,0 +1,30 @@
+namespace Kvcached;
+
+/// <summary>Why a call was refused.</summary>
+public enum KvError
+{
+    /// <summary>An argument is outside what the call accepts.</summary>
+    InvalidArgument,
+
+    /// <summary>The handle's object has been freed.</summary>
+    StaleHandle,
+
+    /// <summary>The handle is of another cache, model or client.</summary>
+    ForeignHandle,
+
+    /// <summary>A fixed capacity (sequences, lanes, layouts) is used up.</summary>
+    CapacityExceeded,
+
+    /// <summary>The cache has been disposed.</summary>
+    Closed,
+}
+
+/// <summary>
+/// A call broke the contract. The message names the value and the limit; nothing has been changed. Outcomes that a correct program must
+/// expect (no room, too many steps) are results, not exceptions: see <see cref="KvStepStatus"/>.
+/// </summary>
+public sealed class KvException(KvError error, string message) : Exception(message)
+{
+    /// <summary>What kind of error.</summary>
+    public KvError Error { get; } = error;
+}
