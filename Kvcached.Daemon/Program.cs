@@ -1,1 +1,31 @@
-System.Console.WriteLine("kvcached");
+using System.CommandLine;
+using Kvcached.Daemon;
+using Kvcached.Daemon.Demo;
+
+const int usageError = 2;
+
+var root = new RootCommand("A user-mode, indirection-table KV-cache memory manager for LLM inference.")
+{
+    DemoCommand.Create(),
+};
+
+var parse = root.Parse(args);
+if (parse.Errors.Count > 0)
+{
+    foreach (var error in parse.Errors)
+    {
+        Console.Error.WriteLine($"kvcached: {error.Message}");
+    }
+
+    return usageError;
+}
+
+try
+{
+    return parse.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+}
+catch (UsageException error)
+{
+    Console.Error.WriteLine($"kvcached: {error.Message}");
+    return usageError;
+}
