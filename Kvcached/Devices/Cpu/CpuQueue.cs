@@ -1,0 +1,289 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Kvcached.Devices.Cpu;
+
+/// <summary>
+/// A queue of the cpu device: a thread that takes submissions in order, waits for their points, runs their commands and signals.
+/// <code>
+///   Submit (one thread at a time)            the queue's thread
+///   check, capture, publish, ring   ─────→   peek → wait all → run → signal → advance
+/// </code>
+/// Stopping: the stop flag is set, and then the bell that the thread may be asleep on is rung. The thread names that bell before it
+/// enters it and looks at the flag after, so one of the two sees the other.
+/// </summary>
+internal sealed unsafe class CpuQueue : DeviceQueue
+{
+    private readonly CpuDevice _device;
+    private readonly SubmissionChain _chain = new();
+    private readonly Thread _thread;
+
+    /// <summary>Element 0 of a pinned array: rung when a submission is published, or the queue stops.</summary>
+    private readonly Doorbell[] _bell = GC.AllocateArray<Doorbell>(16, pinned: true);
+
+    /// <summary>The slot that the thread waits on, or 0.</summary>
+    private nint _waitingOn;
+    private volatile bool _stop;
+    private int _disposed;
+    private KernelLaunch[]? _launch;
+
+    internal CpuQueue(CpuDevice device, string label)
+        : base(label)
+    {
+        _device = device;
+        _thread = new Thread(Run) { IsBackground = true, Name = $"kvcached queue {label}" };
+    }
+
+    /// <summary>Whether no more commands may run: a lost device's helpers skip items, so what follows them must neither run nor be signalled.</summary>
+    private bool IsEnding => _stop || _device.IsLost;
+
+    internal void Start() => _thread.Start();
+
+    public override void Submit(ReadOnlySpan<WaitPoint> waits, CommandList commands, TimelinePoint signal)
+    {
+        ArgumentNullException.ThrowIfNull(commands);
+        ObjectDisposedException.ThrowIf(_disposed != 0, this);
+        _device.ThrowIfLost();
+
+        // Whatever throws here leaves a reserved record that was never published.
+        var list = commands.Commands;
+        var payload = commands.Payload;
+        var bytes = SubmissionRecord.Measure(waits.Length, list.Length, payload.Length);
+        var record = _chain.Reserve(bytes);
+        record->Waits = waits.Length;
+        record->Commands = list.Length;
+        record->SignalSlot = SlotOf(signal.Timeline, signal.Value);
+        record->SignalValue = signal.Value;
+        CaptureWaits(waits, SubmissionRecord.WaitsOf(record));
+        CaptureCommands(list, SubmissionRecord.CommandsOf(record), SubmissionRecord.PayloadOf(record));
+        payload.CopyTo(new Span<byte>(SubmissionRecord.PayloadOf(record), payload.Length));
+        _chain.Publish(bytes);
+        _bell[0].Ring();
+    }
+
+    /// <summary>Makes the thread end soon, without waiting for it.</summary>
+    internal void RequestStop()
+    {
+        _stop = true;
+        _bell[0].Ring();
+        var slot = (TimelineSlot*)Volatile.Read(ref _waitingOn);
+        if (slot != null)
+        {
+            slot->Bell.Ring();
+        }
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
+            return;
+        }
+
+        RequestStop();
+#pragma warning disable RS0030 // Teardown: the records that the thread reads are freed next. It is past every wait, and ends with the command that it is in.
+        _thread.Join();
+#pragma warning restore RS0030
+        _device.Release(this, _launch);
+        _chain.Free();
+    }
+
+    private void CaptureWaits(ReadOnlySpan<WaitPoint> waits, WaitRecord* records)
+    {
+        for (var i = 0; i < waits.Length; i++)
+        {
+            ref readonly var wait = ref waits[i];
+            records[i] = new WaitRecord { Slot = SlotOf(wait.Timeline, wait.Value), Value = wait.Value };
+        }
+    }
+
+    private void CaptureCommands(ReadOnlySpan<Command> commands, CommandRecord* records, byte* payload)
+    {
+        for (var i = 0; i < commands.Length; i++)
+        {
+            ref readonly var command = ref commands[i];
+            var record = new CommandRecord { Kind = command.Kind };
+            switch (command.Kind)
+            {
+                case CommandKind.Copy:
+                    record.Target = AddressOf(command.Target) + command.TargetOffset;
+                    record.Source = AddressOf(command.Source) + command.SourceOffset;
+                    record.Length = command.Bytes;
+                    break;
+                case CommandKind.Fill:
+                    record.Target = AddressOf(command.Target) + command.TargetOffset;
+                    record.Length = command.Bytes;
+                    record.FillValue = command.FillValue;
+                    break;
+                case CommandKind.UpdateTable:
+                    record.Target = AddressOf(command.Target);
+                    record.Payload = payload + command.PayloadOffset;
+                    record.Length = command.PayloadBytes;
+                    break;
+                case CommandKind.Launch:
+                    record.Kernel = IndexOf(command.Kernel);
+                    record.Payload = payload + command.PayloadOffset;
+                    record.Length = command.PayloadBytes;
+                    break;
+                default:
+                    throw new ArgumentException($"There is no command of kind {command.Kind}.", nameof(commands));
+            }
+
+            records[i] = record;
+        }
+    }
+
+    private TimelineSlot* SlotOf(DeviceTimeline timeline, ulong value)
+    {
+        ArgumentNullException.ThrowIfNull(timeline);
+        CpuTimeline.CheckValue(value);
+        return timeline is CpuTimeline own && own.Device == _device ? own.Slot : throw Foreign("timeline", timeline.Label);
+    }
+
+    private byte* AddressOf(DeviceMemory? memory) =>
+        memory is CpuMemory own && own.Device == _device ? (byte*)own.Address : throw Foreign("memory", memory?.Label);
+
+    private int IndexOf(DeviceKernel? kernel) =>
+        kernel is CpuDeviceKernel own && own.Device == _device ? own.Index : throw Foreign("kernel", kernel?.Name);
+
+    private ArgumentException Foreign(string what, string? name) =>
+        new($"The {what} {name} is not of the device that the queue {Label} is of ({_device.Name}).");
+
+    private void Run()
+    {
+        while (AwaitSubmission(out var record) && AwaitPoints(record) && RunCommands(record))
+        {
+            record->SignalSlot->Signal(record->SignalValue);
+            _chain.Advance();
+        }
+    }
+
+    private bool AwaitSubmission(out SubmissionRecord* record)
+    {
+        var spin = SpinBudget.Start(CpuTimeline.SpinTicks);
+        do
+        {
+            record = _chain.Peek();
+            if (record != null || _stop)
+            {
+                return !_stop;
+            }
+        }
+        while (spin.Pause());
+
+        ref var bell = ref _bell[0];
+        bell.Enter();
+        while (true)
+        {
+            var heard = bell.Hear();
+            record = _chain.Peek();
+            if (record != null || _stop)
+            {
+                break;
+            }
+
+            bell.Sleep(heard);
+        }
+
+        bell.Leave();
+        return !_stop;
+    }
+
+    private bool AwaitPoints(SubmissionRecord* record)
+    {
+        var waits = SubmissionRecord.WaitsOf(record);
+        for (var i = 0; i < record->Waits; i++)
+        {
+            if (waits[i].Slot->Value < waits[i].Value && !AwaitPoint(waits[i].Slot, waits[i].Value))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private bool AwaitPoint(TimelineSlot* slot, ulong value)
+    {
+        var spin = SpinBudget.Start(CpuTimeline.SpinTicks);
+        while (spin.Pause())
+        {
+            if (slot->Value >= value)
+            {
+                return true;
+            }
+        }
+
+        Volatile.Write(ref _waitingOn, (nint)slot);
+        slot->Bell.Enter();
+        var reached = false;
+        while (!_stop)
+        {
+            var heard = slot->Bell.Hear();
+            reached = slot->Value >= value;
+            if (reached || _stop)
+            {
+                break;
+            }
+
+            slot->Bell.Sleep(heard);
+        }
+
+        slot->Bell.Leave();
+        Volatile.Write(ref _waitingOn, 0);
+        return reached;
+    }
+
+    private bool RunCommands(SubmissionRecord* record)
+    {
+        var commands = SubmissionRecord.CommandsOf(record);
+        for (var i = 0; i < record->Commands && !IsEnding; i++)
+        {
+            ref var command = ref commands[i];
+            switch (command.Kind)
+            {
+                case CommandKind.Copy:
+                    Buffer.MemoryCopy(command.Source, command.Target, command.Length, command.Length);
+                    break;
+                case CommandKind.Fill:
+                    NativeMemory.Fill(command.Target, (nuint)command.Length, command.FillValue);
+                    break;
+                case CommandKind.UpdateTable:
+                    UpdateTable((uint*)command.Target, (TableEntry*)command.Payload, command.Length / Unsafe.SizeOf<TableEntry>());
+                    break;
+                case CommandKind.Launch:
+                    Launch(command.Kernel, command.Payload);
+                    break;
+            }
+        }
+
+        return !IsEnding;
+    }
+
+    private static void UpdateTable(uint* table, TableEntry* entries, long count)
+    {
+        for (var i = 0L; i < count; i++)
+        {
+            table[entries[i].Index] = entries[i].Value;
+        }
+    }
+
+    private void Launch(int index, byte* arguments)
+    {
+        ref readonly var kernel = ref _device.Kernels[index];
+        try
+        {
+            var items = kernel.Items(arguments);
+            ArgumentOutOfRangeException.ThrowIfNegative(items);
+            if (items > 0)
+            {
+                _launch ??= _device.AcquireLaunch();
+                _device.Team.Run(ref _launch[0], kernel, index, arguments, items);
+            }
+        }
+        catch (Exception e)
+        {
+            _device.Lose(index, e);
+        }
+    }
+}

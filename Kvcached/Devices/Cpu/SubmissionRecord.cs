@@ -1,0 +1,63 @@
+using System.Runtime.InteropServices;
+
+namespace Kvcached.Devices.Cpu;
+
+/// <summary>
+/// A captured submission, in native memory and without managed references, so that capturing one allocates nothing.
+/// <code>
+///  | SubmissionRecord | WaitRecord × Waits | CommandRecord × Commands | payload |
+///    32 bytes           16 bytes each        48 bytes each              rounded up to 16
+/// </code>
+/// Every part starts at a multiple of 16, and so do kernel arguments.
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Size = HeaderBytes)]
+internal unsafe struct SubmissionRecord
+{
+    internal const int HeaderBytes = 32;
+    internal const int Alignment = 16;
+
+    /// <summary>Size of the whole record; 0 says that the next record is in the next chunk.</summary>
+    internal int Bytes;
+
+    internal int Waits;
+    internal int Commands;
+    internal TimelineSlot* SignalSlot;
+    internal ulong SignalValue;
+
+    internal static int Measure(int waits, int commands, int payloadBytes) => checked(
+        HeaderBytes + waits * WaitRecord.Bytes + commands * CommandRecord.Bytes + ((payloadBytes + Alignment - 1) & ~(Alignment - 1)));
+
+    internal static WaitRecord* WaitsOf(SubmissionRecord* record) => (WaitRecord*)(record + 1);
+
+    internal static CommandRecord* CommandsOf(SubmissionRecord* record) => (CommandRecord*)(WaitsOf(record) + record->Waits);
+
+    internal static byte* PayloadOf(SubmissionRecord* record) => (byte*)(CommandsOf(record) + record->Commands);
+}
+
+/// <summary>A captured wait.</summary>
+[StructLayout(LayoutKind.Sequential, Size = Bytes)]
+internal unsafe struct WaitRecord
+{
+    internal const int Bytes = 16;
+
+    internal TimelineSlot* Slot;
+    internal ulong Value;
+}
+
+/// <summary>A captured command: its addresses are resolved.</summary>
+[StructLayout(LayoutKind.Sequential, Size = Bytes)]
+internal unsafe struct CommandRecord
+{
+    internal const int Bytes = 48;
+
+    internal CommandKind Kind;
+    internal byte FillValue;
+    internal int Kernel;
+    internal byte* Target;
+    internal byte* Source;
+
+    /// <summary>Bytes to copy or fill, or of payload.</summary>
+    internal long Length;
+
+    internal byte* Payload;
+}
