@@ -10,7 +10,7 @@ public readonly unsafe struct CpuKernel
     /// <summary>Names the kernel and its functions.</summary>
     /// <param name="name">Name by which <c>IDevice.LoadKernel</c> finds it.</param>
     /// <param name="items">From the arguments to the number of independent items; 0 means nothing to do. Runs at execution time, and may read device memory.</param>
-    /// <param name="run">Arguments, item, and the worker that runs it (0 ≤ worker &lt; the device's workers: an index for scratch memory).</param>
+    /// <param name="run">Arguments, item, and the worker that runs it: 0 ≤ worker &lt; the device's workers, unique among the items of this launch that run at a time (an index for the launch's scratch memory; two launches may use one number at once).</param>
     public CpuKernel(string name, delegate*<void*, int> items, delegate*<void*, int, int, void> run)
     {
         Name = name;
