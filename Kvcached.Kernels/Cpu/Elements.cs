@@ -1,0 +1,175 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Kvcached.Kernels.Cpu;
+
+/// <summary>A storage format: from and to float32. Narrowing rounds to nearest even; widening is exact.</summary>
+internal unsafe interface IElements
+{
+    static abstract void Widen(byte* source, float* target, int count);
+
+    static abstract void Narrow(float* source, byte* target, int count);
+}
+
+/// <summary>float32 as it is.</summary>
+internal readonly unsafe struct Float32Elements : IElements
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Widen(byte* source, float* target, int count)
+    {
+        var i = 0;
+        for (; i <= count - Vector512<float>.Count; i += Vector512<float>.Count)
+        {
+            Vector512.Load((float*)source + i).Store(target + i);
+        }
+
+        for (; i < count; i++)
+        {
+            target[i] = ((float*)source)[i];
+        }
+    }
+
+    public static void Narrow(float* source, byte* target, int count) => Buffer.MemoryCopy(source, target, count * sizeof(float), count * sizeof(float));
+}
+
+/// <summary>bfloat16: the upper half of a float32.</summary>
+internal readonly unsafe struct BFloat16Elements : IElements
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Widen(byte* source, float* target, int count)
+    {
+        var values = (ushort*)source;
+        var i = 0;
+        for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+        {
+            var (lower, upper) = Vector256.Widen(Vector256.Load(values + i));
+            (lower << 16).AsSingle().Store(target + i);
+            (upper << 16).AsSingle().Store(target + i + Vector256<float>.Count);
+        }
+
+        for (; i < count; i++)
+        {
+            target[i] = BitConverter.UInt32BitsToSingle((uint)values[i] << 16);
+        }
+    }
+
+    public static void Narrow(float* source, byte* target, int count)
+    {
+        var values = (ushort*)target;
+        var i = 0;
+        for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+        {
+            var lower = Round(Vector256.Load(source + i));
+            var upper = Round(Vector256.Load(source + i + Vector256<float>.Count));
+            Vector256.Narrow(lower, upper).Store(values + i);
+        }
+
+        for (; i < count; i++)
+        {
+            values[i] = (ushort)Round(Vector256.Create(source[i])).ToScalar();
+        }
+    }
+
+    private static Vector256<uint> Round(Vector256<float> value)
+    {
+        var bits = value.AsUInt32();
+        var odd = (bits >> 16) & Vector256<uint>.One;
+        var rounded = (bits + Vector256.Create(0x7FFFu) + odd) >> 16;
+
+        // A NaN stays one: adding to its mantissa could carry it to zero.
+        var quiet = (bits >> 16) | Vector256.Create(0x40u);
+        return Vector256.ConditionalSelect(Vector256.Equals(value, value).AsUInt32(), rounded, quiet);
+    }
+}
+
+/// <summary>IEEE 754 binary16, converted by integer arithmetic because the runtime has no vector conversion.</summary>
+internal readonly unsafe struct Float16Elements : IElements
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Widen(byte* source, float* target, int count)
+    {
+        var values = (ushort*)source;
+        var i = 0;
+        if (Vector512.IsHardwareAccelerated)
+        {
+            for (; i <= count - Vector512<ushort>.Count; i += Vector512<ushort>.Count)
+            {
+                var (lower, upper) = Vector512.Widen(Vector512.Load(values + i));
+                Widen(lower).Store(target + i);
+                Widen(upper).Store(target + i + Vector512<float>.Count);
+            }
+        }
+
+        for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+        {
+            var (lower, upper) = Vector256.Widen(Vector256.Load(values + i));
+            Widen(lower).Store(target + i);
+            Widen(upper).Store(target + i + Vector256<float>.Count);
+        }
+
+        for (; i < count; i++)
+        {
+            target[i] = (float)BitConverter.UInt16BitsToHalf(values[i]);
+        }
+    }
+
+    public static void Narrow(float* source, byte* target, int count)
+    {
+        var values = (ushort*)target;
+        var i = 0;
+        for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+        {
+            var lower = Round(Vector256.Load(source + i));
+            var upper = Round(Vector256.Load(source + i + Vector256<float>.Count));
+            Vector256.Narrow(lower, upper).Store(values + i);
+        }
+
+        for (; i < count; i++)
+        {
+            values[i] = (ushort)Round(Vector256.Create(source[i])).ToScalar();
+        }
+    }
+
+    // Exponent and mantissa moved into place make a float32 that is 2^112 too small, subnormals included; the product is exact. Only
+    // infinity and NaN need their exponent filled up.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Widen(Vector512<uint> half)
+    {
+        var magnitude = (half & Vector512.Create(0x7FFFu)) << 13;
+        var sign = (half & Vector512.Create(0x8000u)) << 16;
+        var scaled = (magnitude.AsSingle() * Vector512.Create(5.192296858534828e33f)).AsUInt32();
+        var special = Vector512.GreaterThan(magnitude.AsInt32(), Vector512.Create(0x0F7FFFFF)).AsUInt32();
+        return (scaled | sign | (special & Vector512.Create(0x7F800000u))).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Widen(Vector256<uint> half)
+    {
+        var magnitude = (half & Vector256.Create(0x7FFFu)) << 13;
+        var sign = (half & Vector256.Create(0x8000u)) << 16;
+        var scaled = (magnitude.AsSingle() * Vector256.Create(5.192296858534828e33f)).AsUInt32();
+        var special = Vector256.GreaterThan(magnitude.AsInt32(), Vector256.Create(0x0F7FFFFF)).AsUInt32();
+        return (scaled | sign | (special & Vector256.Create(0x7F800000u))).AsSingle();
+    }
+
+    private static Vector256<uint> Round(Vector256<float> value)
+    {
+        var bits = value.AsUInt32();
+        var magnitude = bits & Vector256.Create(0x7FFFFFFFu);
+        var sign = (bits & Vector256.Create(0x80000000u)) >> 16;
+
+        // Normal: rebias the exponent and round away 13 bits; a carry out of the mantissa is the next exponent, up to infinity.
+        var odd = (magnitude >> 13) & Vector256<uint>.One;
+        var normal = (magnitude - Vector256.Create((112u << 23) - 0xFFFu) + odd) >> 13;
+
+        // Subnormal: adding 0.5, whose last place is the smallest binary16, lets the adder round.
+        var subnormal = (magnitude.AsSingle() + Vector256.Create(0.5f)).AsUInt32() - Vector256.Create(0x3F000000u);
+        var isSubnormal = Vector256.LessThan(magnitude.AsInt32(), Vector256.Create(0x38800000)).AsUInt32();
+        var isLarge = Vector256.GreaterThanOrEqual(magnitude.AsInt32(), Vector256.Create(0x47800000)).AsUInt32();
+        var isNan = Vector256.GreaterThan(magnitude.AsInt32(), Vector256.Create(0x7F800000)).AsUInt32();
+        var finite = Vector256.ConditionalSelect(isSubnormal, subnormal, normal);
+        var nan = Vector256.Create(0x7E00u) | ((magnitude >> 13) & Vector256.Create(0x1FFu));
+        var large = Vector256.ConditionalSelect(isNan, nan, Vector256.Create(0x7C00u));
+        return sign | Vector256.ConditionalSelect(isLarge, large, finite);
+    }
+}
