@@ -67,15 +67,15 @@ public static class Stamp
 /// <summary>
 /// What the host expects of one sequence of a step, so that a view that says something else shows too. Blittable.
 /// <code>
-///   byte  0            4            8           12            16        20
-///         | SequenceId | TokenCount | NewTokens | ChangedFrom | Version |
+///   byte  0            4            8           12            16        20        24
+///         | SequenceId | TokenCount | NewTokens | ChangedFrom | Version | Refused |
 /// </code>
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 4, Size = Bytes)]
 public struct StampedSequence
 {
     /// <summary>Size in bytes.</summary>
-    public const int Bytes = 20;
+    public const int Bytes = 24;
 
     /// <summary>Number of the sequence.</summary>
     public uint SequenceId;
@@ -91,6 +91,9 @@ public struct StampedSequence
 
     /// <summary>Version of the positions from <see cref="ChangedFrom"/> on.</summary>
     public uint Version;
+
+    /// <summary>Written by the verify kernel: 1 where the view was a refused one.</summary>
+    public uint Refused;
 }
 
 /// <summary>

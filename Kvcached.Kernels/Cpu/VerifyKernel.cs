@@ -123,11 +123,12 @@ public static unsafe class VerifyKernel
         }
     }
 
-    /// <summary>A refused view is a refusal, which the host learns by itself; any other view than the one expected is a mismatch of all that it should have led to.</summary>
+    /// <summary>A refused view is told to the host; any other view than the one expected is a mismatch of all that it should have led to.</summary>
     private static void CountLostView(StampArguments* arguments, in StampWalk walk, StampedSequence* sequence, uint flags, StampTally* tally)
     {
         if ((flags & ViewFlags.Refused) != 0)
         {
+            sequence->Refused = 1;
             return;
         }
 

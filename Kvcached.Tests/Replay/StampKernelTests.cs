@@ -135,12 +135,13 @@ public sealed unsafe class StampKernelTests : IDisposable
     }
 
     [Fact]
-    public void A_refused_view_verifies_nothing_and_writes_nothing()
+    public void A_refused_view_is_told_to_the_host_verifies_nothing_and_writes_nothing()
     {
         *_views = new SequenceView { Flags = ViewFlags.Refused, SequenceId = _views->SequenceId };
         Launch(StampKernel.Kernel);
         Launch(VerifyKernel.Kernel);
         Assert.Equal((0L, 0L), (_tally->VerifiedGranules, _tally->MismatchedGranules));
+        Assert.Equal(1u, _sequences->Refused);
         Assert.False(new Span<byte>(_pool, Blocks * BlockBytes).ContainsAnyExcept((byte)0xAA));
     }
 

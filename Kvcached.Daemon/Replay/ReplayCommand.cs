@@ -1,0 +1,148 @@
+using System.CommandLine;
+using System.Diagnostics;
+using Kvcached.Devices;
+using Kvcached.Devices.Cpu;
+using Spectre.Console;
+
+namespace Kvcached.Daemon.Replay;
+
+/// <summary><c>kvcached replay</c>: replays a request trace on a pool that is too small for it and verifies every byte that its steps read.</summary>
+internal static class ReplayCommand
+{
+    private const int Failed = 1;
+
+    private static readonly Option<string?> Trace = new("--trace") { Description = "Trace to replay: an Azure CSV or a Mooncake JSONL file, told apart by content. Without it a workload like Azure's is generated.", HelpName = "file" };
+    private static readonly Option<int?> Requests = new("--requests") { Description = $"Requests to replay (default: all of the trace, or {ReplayOptions.DefaultGeneratedRequests} generated ones).", HelpName = "n" };
+    private static readonly Option<long> Pool = SizeParser.Option("--pool", "Device memory for blocks, a multiple of 2MiB", ReplayOptions.DefaultPoolBytes);
+    private static readonly Option<string?> Cold = new("--cold") { Description = "Host memory for cold copies, a multiple of 2MiB (default: what the largest requests that can be live together need).", HelpName = "size" };
+    private static readonly Option<string> Layout = new("--layout") { Description = $"Bytes per token and tokens per block (default {ReplayLayout.Default}).", HelpName = "bytesxtokens", DefaultValueFactory = _ => ReplayLayout.Default.ToString() };
+    private static readonly Option<string> Speed = new("--speed") { Description = "How many times faster than in the trace requests arrive, or max: all at once (default max).", HelpName = "x|max", DefaultValueFactory = _ => "max" };
+    private static readonly Option<int?> Active = new("--active") { Description = "Live requests (default: three times what the pool holds).", HelpName = "n" };
+    private static readonly Option<int> Seed = new("--seed") { Description = "Seed of the generated workload and of the truncations (default 1).", HelpName = "n", DefaultValueFactory = _ => 1 };
+    private static readonly Option<bool> FlipBit = new("--flip-bit") { Description = "Flip one bit of cold memory: the run must notice, and exits 1." };
+    private static readonly Option<bool> Json = new("--json") { Description = "Write nothing but the JSON line to standard output." };
+
+    /// <summary>The command.</summary>
+    public static System.CommandLine.Command Create()
+    {
+        var command = new System.CommandLine.Command("replay", "Replays a request trace on a pool that is too small for it, and verifies every byte that its steps read.")
+        {
+            Trace, Requests, Pool, Cold, Layout, Speed, Active, Seed, FlipBit, Json,
+        };
+        command.SetAction(parse => Execute(ReadOptions(parse), parse.GetValue(Json), Console.Out, Console.Error));
+        return command;
+    }
+
+    /// <summary>Runs a replay and writes its report.</summary>
+    /// <returns>0 if every request was served and every granule verified; 1 otherwise.</returns>
+    /// <exception cref="UsageException">An option or the trace cannot be used.</exception>
+    public static int Execute(ReplayOptions options, bool json, TextWriter output, TextWriter errors)
+    {
+        var started = Stopwatch.GetTimestamp();
+        options.Validate();
+        try
+        {
+            var plan = ReplayPlan.Create(options, ReadRequests(options));
+            using var device = new ColdMemoryTap(new CpuDevice(new CpuDeviceOptions { Kernels = [Kernels.Cpu.StampKernel.Kernel, Kernels.Cpu.VerifyKernel.Kernel] }));
+            using var run = new ReplayRun(device, plan, options);
+            var report = WithProgress(plan, run.Run) with { ElapsedSeconds = Math.Round(Stopwatch.GetElapsedTime(started).TotalSeconds, 3) };
+            return Conclude(options, json, report, output, errors);
+        }
+        catch (Exception error) when (error is TraceException or KvException or OutOfDeviceMemoryException)
+        {
+            throw new UsageException($"replay: {error.Message}", error);
+        }
+        catch (ReplayStalledException error)
+        {
+            errors.WriteLine($"kvcached: replay: {error.Message}");
+            return Failed;
+        }
+    }
+
+    private static ReplayOptions ReadOptions(ParseResult parse)
+    {
+        var requests = parse.GetValue(Requests);
+        var active = parse.GetValue(Active);
+        RequirePositive("--requests", requests, ReplayOptions.MaxRequests);
+        RequirePositive("--active", active, ReplayOptions.MaxActive);
+        return new ReplayOptions
+        {
+            TracePath = parse.GetValue(Trace),
+            Requests = requests ?? 0,
+            PoolBytes = parse.GetValue(Pool),
+            ColdBytes = ReadCold(parse.GetValue(Cold)),
+            Layout = ReplayLayout.Parse(parse.GetValue(Layout)!),
+            Speed = ReplayOptions.ParseSpeed(parse.GetValue(Speed)!),
+            Active = active ?? 0,
+            Seed = parse.GetValue(Seed),
+            FlipBit = parse.GetValue(FlipBit),
+        };
+    }
+
+    private static long ReadCold(string? text)
+    {
+        if (text is null)
+        {
+            return 0;
+        }
+
+        return SizeParser.Parse(text) is > 0 and var bytes
+            ? bytes
+            : throw new UsageException($"--cold: {text}; a replay evicts, so it must be at least {SizeParser.Format(ReplayOptions.UnitBytes)}.");
+    }
+
+    private static void RequirePositive(string name, int? value, int max)
+    {
+        if (value < 1)
+        {
+            throw new UsageException($"{name}: {value}; it must be between 1 and {max}.");
+        }
+    }
+
+    private static TraceRequest[] ReadRequests(ReplayOptions options)
+    {
+        if (options.TracePath is { } path)
+        {
+            return [.. TraceReader.Read(path, options.Requests > 0 ? options.Requests : ReplayOptions.MaxRequests)];
+        }
+
+        return [.. GeneratedWorkload.Generate(options.Requests > 0 ? options.Requests : ReplayOptions.DefaultGeneratedRequests, options.Seed)];
+    }
+
+    /// <summary>Shows a bar on standard error while the run goes on, if people look at it.</summary>
+    private static ReplayReport WithProgress(ReplayPlan plan, Func<Action<long>?, ReplayReport> run)
+    {
+        if (Console.IsErrorRedirected)
+        {
+            return run(null);
+        }
+
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        return console.Progress().AutoClear(true).Start(context =>
+        {
+            var task = context.AddTask($"{plan.Requests.Length} requests, {plan.Active} live", maxValue: plan.TotalTokens);
+            return run(tokens => task.Value = tokens);
+        });
+    }
+
+    private static int Conclude(ReplayOptions options, bool json, ReplayReport report, TextWriter output, TextWriter errors)
+    {
+        if (!json)
+        {
+            report.WriteTo(output);
+        }
+
+        output.WriteLine(report.ToJson());
+        if (options.FlipBit)
+        {
+            errors.WriteLine(report.Flipped is { } flipped ? $"kvcached: replay: flipped {flipped}." : "kvcached: replay: no request was evicted whole, so no bit was flipped.");
+        }
+
+        foreach (var complaint in report.Complaints())
+        {
+            errors.WriteLine($"kvcached: replay: {complaint}");
+        }
+
+        return report.Holds && !options.FlipBit ? 0 : Failed;
+    }
+}
