@@ -1,0 +1,297 @@
+using Kvcached.Kernels;
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>One sequence of a step that a client begins.</summary>
+internal readonly record struct StepRequest(SequenceHandle Sequence, int NewTokens);
+
+/// <summary>
+/// The engine: a deterministic state machine. Commands and observed points go in; submissions and results come out. It has no thread, lock,
+/// clock or I/O of its own, never waits, and allocates nothing in steady state. One thread at a time.
+/// <code>
+///   Observe… → Turn → command → Observe… → Turn → command …
+/// </code>
+/// Arguments are the host's to have checked where this says so; what only the engine can know throws <see cref="KvException"/> before
+/// anything has changed.
+/// </summary>
+internal sealed class CacheEngine
+{
+    private readonly TransferLoop _loop;
+    private readonly StepPlanner _planner;
+    private readonly SequenceCommands _sequences;
+    private readonly CleanAhead _cleanAhead;
+    private ulong _waits;
+
+    public CacheEngine(EngineOptions options, ISubmitter submitter)
+    {
+        State = new EngineState(options, submitter);
+        _loop = new TransferLoop(State);
+        _planner = new StepPlanner(State, _loop);
+        _sequences = new SequenceCommands(State, _loop);
+        _cleanAhead = new CleanAhead(State, _loop);
+    }
+
+    public EngineState State { get; }
+
+    public ref readonly EngineCounters Counters => ref State.Counters;
+
+    public SequenceCommands Sequences => _sequences;
+
+    public ClientState OpenClient(long maxPinnedBytes)
+    {
+        var client = new ClientState(State.Clients.Count, maxPinnedBytes);
+        State.Clients.Add(client);
+        return client;
+    }
+
+    /// <summary>Registers a model: a pool layout for each block size that is new.</summary>
+    /// <exception cref="KvException">A block does not fit the pool.</exception>
+    public int RegisterModel(ClientState client, ReadOnlySpan<KvShape> shapes, ReadOnlySpan<int> windows)
+    {
+        foreach (var shape in shapes)
+        {
+            if ((long)shape.BlockBytes > State.Options.Pool.Bytes)
+            {
+                throw new KvException(KvError.InvalidArgument, $"A block has {shape.BlockBytes} bytes; the pool has {State.Options.Pool.Bytes}.");
+            }
+        }
+
+        var layouts = new ModelLayout[shapes.Length];
+        for (var i = 0; i < shapes.Length; i++)
+        {
+            var (pool, cold) = FindLayout((long)shapes[i].BlockBytes);
+            if (pool < 0)
+            {
+                throw new KvException(KvError.InvalidArgument, $"No segment for blocks of {shapes[i].BlockBytes} bytes fits the pool of {State.Options.Pool.Bytes}.");
+            }
+
+            layouts[i] = new ModelLayout(shapes[i], windows[i], pool, cold);
+        }
+
+        State.Models.Add(new ModelState(client.Number, layouts));
+        return State.Models.Count - 1;
+    }
+
+    /// <summary>Number that the next lane will have: its queues and timelines are made before it.</summary>
+    public int NextLane => State.Lanes.Count;
+
+    public LaneState OpenLane(ClientState client, LaneMemory memory)
+    {
+        var lane = new LaneState(NextLane, client, memory, State.Timelines);
+        State.Timelines.EnsureLane(lane.Number);
+        State.Pool.EnsureLane(lane.Number);
+        State.Rows.Pool.EnsureLane(lane.Number);
+        State.Cold.Pool.EnsureLane(lane.Number);
+        State.Lanes.Add(lane);
+        client.Lanes.Add(lane);
+        return lane;
+    }
+
+    /// <summary>
+    /// Begins a step. Its number is the lane's next, so points and view slot were known before; what the status is, kernels find out from the
+    /// views. A step that is Busy waits in the lane and is planned by a later <see cref="Turn"/>.
+    /// </summary>
+    /// <exception cref="KvException">The batch is empty, too large, of several models, names a sequence twice or one that is not the client's.</exception>
+    public KvStepStatus Begin(LaneState lane, ReadOnlySpan<StepRequest> batch)
+    {
+        CheckBatch(lane, batch);
+        var depth = (ulong)lane.Depth;
+        if (lane.Begun + 1 > lane.Ended + depth)
+        {
+            return KvStepStatus.TooManySteps;
+        }
+
+        var number = ++lane.Begun;
+        var step = lane.StepAt(number);
+        step.Number = number;
+        step.Count = batch.Length;
+        for (var i = 0; i < batch.Length; i++)
+        {
+            step.Items[i] = new StepItemState { Sequence = batch[i].Sequence, NewTokens = batch[i].NewTokens, TruncateAfter = -1 };
+        }
+
+        if (number == lane.Planned + 1)
+        {
+            step.Status = Plan(lane, step);
+            if (step.Status != KvStepStatus.Busy)
+            {
+                return step.Status;
+            }
+
+            lane.WaitingSince = ++_waits;
+        }
+
+        step.Status = KvStepStatus.Busy;
+        State.Counters.BusySteps++;
+        _sequences.NoteWaiting(lane, step);
+        return KvStepStatus.Busy;
+    }
+
+    /// <summary>What became of a step.</summary>
+    public static KvStepStatus StatusOf(LaneState lane, ulong number)
+    {
+        var step = lane.StepAt(number);
+        return number > 0 && number <= lane.Begun && step.Number == number ? step.Status : KvStepStatus.Unknown;
+    }
+
+    /// <summary>Records that a timeline was read and had reached a value.</summary>
+    public void Observe(int timeline, ulong value)
+    {
+        var lane = State.Lanes[timeline >> 2];
+        if (lane is not null && (TimelineKind)(timeline & 3) == TimelineKind.End)
+        {
+            // A client may signal what it likes; a step that has not been planned cannot have ended.
+            value = Math.Min(value, lane.Planned);
+        }
+
+        State.Timelines.Observe(timeline, value);
+    }
+
+    /// <summary>Acts on what has been observed: frees, serves steps that wait, cleans ahead of need.</summary>
+    public void Turn()
+    {
+        foreach (var lane in State.Lanes)
+        {
+            if (lane is not null)
+            {
+                _sequences.EndSteps(lane);
+            }
+        }
+
+        if (State.Pool.HasPending)
+        {
+            State.Pool.Promote();
+        }
+
+        if (State.Rows.Pool.HasPending)
+        {
+            State.Rows.Pool.Promote();
+        }
+
+        if (State.Cold.Pool.HasPending)
+        {
+            State.Cold.Pool.Promote();
+        }
+
+        ServeWaiting();
+        _cleanAhead.Run();
+    }
+
+    private void ServeWaiting()
+    {
+        // The lane that has waited longest goes first, and each is tried once a turn.
+        for (var after = 0UL; NextWaiting(after) is { } lane;)
+        {
+            after = lane.WaitingSince;
+            while (lane.HasWaiting)
+            {
+                var step = lane.StepAt(lane.Planned + 1);
+                var status = Plan(lane, step);
+                if (status == KvStepStatus.Busy)
+                {
+                    break;
+                }
+
+                step.Status = status;
+                _sequences.NoteServed(lane, step);
+                if (lane.HasWaiting)
+                {
+                    lane.WaitingSince = ++_waits;
+                }
+            }
+        }
+    }
+
+    private LaneState? NextWaiting(ulong after)
+    {
+        LaneState? next = null;
+        foreach (var lane in State.Lanes)
+        {
+            if (lane is not null && lane.HasWaiting && lane.WaitingSince > after && (next is null || lane.WaitingSince < next.WaitingSince))
+            {
+                next = lane;
+            }
+        }
+
+        return next;
+    }
+
+    private KvStepStatus Plan(LaneState lane, StepRecord step)
+    {
+        var status = _planner.TryCommit(lane, step);
+        if (status == KvStepStatus.Busy)
+        {
+            return status;
+        }
+
+        if (status != KvStepStatus.Accepted)
+        {
+            _planner.Refuse(lane, step);
+        }
+
+        lane.Planned = step.Number;
+        return status;
+    }
+
+    private void CheckBatch(LaneState lane, ReadOnlySpan<StepRequest> batch)
+    {
+        if (batch.Length == 0 || batch.Length > lane.MaxBatch)
+        {
+            throw new KvException(KvError.InvalidArgument, $"A batch of {batch.Length} sequences; it must have 1 to {lane.MaxBatch}.");
+        }
+
+        State.Plan++;
+        var model = -1;
+        for (var i = 0; i < batch.Length; i++)
+        {
+            var sequence = _sequences.Find(lane.Client, batch[i].Sequence);
+            var newTokens = batch[i].NewTokens;
+            if (newTokens < 0 || newTokens > SequenceCommands.MaxTokens - sequence.BegunTokens)
+            {
+                throw new KvException(KvError.InvalidArgument, $"{newTokens} new tokens for a sequence of {sequence.BegunTokens}; a sequence holds 0 to {SequenceCommands.MaxTokens}.");
+            }
+
+            if (sequence.Plan == State.Plan)
+            {
+                throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} stands twice in the batch.");
+            }
+
+            if (sequence.WaitingSteps > 0 && sequence.WaitingLane != lane.Number)
+            {
+                throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} has a step that waits on another lane; a sequence is on one lane at a time.");
+            }
+
+            if (model >= 0 && sequence.Model != model)
+            {
+                throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} is of another model than the batch's first.");
+            }
+
+            sequence.Plan = State.Plan;
+            model = sequence.Model;
+        }
+
+        var layouts = State.Models[model].Layouts.Length;
+        if (layouts > lane.MaxLayouts)
+        {
+            throw new KvException(KvError.InvalidArgument, $"The model has {layouts} layouts; the lane has views for {lane.MaxLayouts}.");
+        }
+    }
+
+    private (int Pool, int Cold) FindLayout(long blockBytes)
+    {
+        foreach (var model in State.Models)
+        {
+            foreach (var layout in model.Layouts)
+            {
+                if (layout.BlockBytes == blockBytes)
+                {
+                    return (layout.PoolLayout, layout.ColdLayout);
+                }
+            }
+        }
+
+        return (State.Pool.AddLayout(blockBytes), State.Cold.Memory is null ? -1 : State.Cold.Pool.AddLayout(blockBytes));
+    }
+}

@@ -1,0 +1,16 @@
+using Kvcached.Devices;
+using Kvcached.Memory;
+
+namespace Kvcached.Engine;
+
+/// <summary>A point that a submission waits for, and why.</summary>
+internal readonly record struct EngineWait(Point Point, WaitReason Reason);
+
+/// <summary>
+/// All that the engine sees of a device: where its submissions go. Returns at once and captures what it is given; there is nothing here that
+/// could wait (I1). Queues are numbered lane × 2 for <c>in</c> (lane 0: the background queue), plus 1 for <c>out</c>.
+/// </summary>
+internal interface ISubmitter
+{
+    void Submit(int queue, ReadOnlySpan<EngineWait> waits, CommandList commands, Point signal);
+}

@@ -1,0 +1,166 @@
+using Kvcached.Devices;
+using Kvcached.Kernels;
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>A client: who owns lanes and sequences, and what its live steps may pin (I10).</summary>
+internal sealed class ClientState(int number, long maxPinnedBytes)
+{
+    public readonly int Number = number;
+    public readonly long MaxPinnedBytes = maxPinnedBytes;
+    public readonly List<LaneState> Lanes = [];
+
+    /// <summary>Bytes on the device of sequences that live steps use.</summary>
+    public long LiveBytes;
+}
+
+/// <summary>One layout of a model as the engine knows it.</summary>
+internal readonly record struct ModelLayout(KvShape Shape, int WindowTokens, int PoolLayout, int ColdLayout)
+{
+    public int TokensPerBlock => 1 << (int)Shape.TokensPerBlockShift;
+
+    public long BlockBytes => (long)Shape.BlockBytes;
+
+    public int BlocksFor(int tokens) => (int)(((uint)tokens + (1u << (int)Shape.TokensPerBlockShift) - 1) >> (int)Shape.TokensPerBlockShift);
+
+    /// <summary>First block that the queries of a step may see.</summary>
+    public int FirstVisibleBlock(int tokensBefore, int newTokens)
+    {
+        if (WindowTokens == 0)
+        {
+            return 0;
+        }
+
+        var firstQuery = newTokens > 0 ? tokensBefore : tokensBefore - 1;
+        return Math.Max(0, firstQuery + 1 - WindowTokens) >> (int)Shape.TokensPerBlockShift;
+    }
+}
+
+/// <summary>A registered model.</summary>
+internal sealed class ModelState(int client, ModelLayout[] layouts)
+{
+    public readonly int Client = client;
+    public readonly ModelLayout[] Layouts = layouts;
+}
+
+/// <summary>One sequence of a step that has been begun.</summary>
+internal struct StepItemState
+{
+    public SequenceHandle Sequence;
+    public int NewTokens;
+
+    /// <summary>A truncate that the client called after this step and before the next of the sequence, while the step waited; −1 for none.</summary>
+    public int TruncateAfter;
+    public bool FreeAfter;
+}
+
+/// <summary>A step that has been begun: its batch and what became of it. Reused every depth steps.</summary>
+internal sealed class StepRecord(int maxBatch)
+{
+    public readonly StepItemState[] Items = new StepItemState[maxBatch];
+    public int Count;
+    public ulong Number;
+    public KvStepStatus Status;
+
+    public Span<StepItemState> Batch => Items.AsSpan(0, Count);
+}
+
+/// <summary>
+/// A lane: an ordered flow of steps of one client, with transfer queues, view slots and staging of its own.
+/// <code>
+///   ended ≤ planned ≤ begun ≤ ended + depth
+/// </code>
+/// </summary>
+internal sealed class LaneState
+{
+    public readonly int Number;
+    public readonly ClientState Client;
+    public readonly int Depth;
+    public readonly int MaxBatch;
+    public readonly int MaxLayouts;
+    public readonly DeviceMemory ViewRing;
+    public readonly DeviceMemory Staging;
+    public readonly Submission Out;
+    public readonly Submission Transfers;
+    public readonly Submission Publish;
+    private readonly StepRecord[] _steps;
+
+    public LaneState(int number, ClientState client, LaneMemory memory, TimelineTable timelines)
+    {
+        Number = number;
+        Client = client;
+        (Depth, MaxBatch, MaxLayouts) = (memory.Depth, memory.MaxBatch, memory.MaxLayouts);
+        (ViewRing, Staging) = (memory.ViewRing, memory.Staging);
+        Out = new Submission(number, isOut: true, timelines);
+        Transfers = new Submission(number, isOut: false, timelines);
+        Publish = new Submission(number, isOut: false, timelines);
+        _steps = new StepRecord[Depth + 1];
+        for (var i = 0; i < _steps.Length; i++)
+        {
+            _steps[i] = new StepRecord(MaxBatch);
+        }
+    }
+
+    /// <summary>Last step begun, last one planned (accepted or refused), last one observed as ended.</summary>
+    public ulong Begun;
+    public ulong Planned;
+    public ulong Ended;
+
+    /// <summary>Last values that <c>out</c> and <c>in</c> have been told to signal.</summary>
+    public ulong OutValue;
+    public ulong InValue;
+
+    /// <summary>When the lane's first waiting step began to wait: orders the lanes that wait.</summary>
+    public ulong WaitingSince;
+
+    public bool HasWaiting => Begun > Planned;
+
+    public bool HasLive => Planned > Ended;
+
+    public ref StepRecord StepAt(ulong number) => ref _steps[number % (ulong)_steps.Length];
+
+    public Point BeginOf(ulong step) => new(Point.TimelineOf(Number, TimelineKind.Begin), step);
+
+    public Point EndOf(ulong step) => new(Point.TimelineOf(Number, TimelineKind.End), step);
+
+    public Submission OpenOut()
+    {
+        if (!Out.IsOpen)
+        {
+            Out.Open(new Point(Point.TimelineOf(Number, TimelineKind.Out), ++OutValue));
+        }
+
+        return Out;
+    }
+
+    public Submission OpenTransfers()
+    {
+        if (!Transfers.IsOpen)
+        {
+            Transfers.Open(new Point(Point.TimelineOf(Number, TimelineKind.In), ++InValue));
+        }
+
+        return Transfers;
+    }
+
+    /// <summary>Byte of a layout's views in the view ring: steps take slots in turn.</summary>
+    public long ViewOffset(ulong step, int layout)
+    {
+        var slots = RuleFaults.Is(RuleFault.ViewSlotReusedEarly) ? 1UL : (ulong)Depth;
+        return (((long)(step % slots) * MaxLayouts) + layout) * MaxBatch * SequenceView.Bytes;
+    }
+
+    /// <summary>Byte of a layout's views in staging, which has as many slots.</summary>
+    public long StagingOffset(ulong step, int layout)
+    {
+        var slots = RuleFaults.Is(RuleFault.StagingReusedEarly) ? 1UL : (ulong)Depth;
+        return (((long)(step % slots) * MaxLayouts) + layout) * MaxBatch * SequenceView.Bytes;
+    }
+
+    public static long RingBytes(int depth, int maxBatch, int maxLayouts) => (long)depth * maxBatch * maxLayouts * SequenceView.Bytes;
+}
+
+/// <summary>Memory and sizes of a lane that is being opened.</summary>
+internal readonly record struct LaneMemory(int Depth, int MaxBatch, int MaxLayouts, DeviceMemory ViewRing, DeviceMemory Staging);

@@ -1,0 +1,83 @@
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>A row of the entry heap, whom it is for, its size in entries, and what must be reached before it may be written.</summary>
+internal readonly struct ReservedRow(SequenceRow row, BlockAddress place, int capacity, Frontier frontier)
+{
+    public readonly SequenceRow Row = row;
+    public readonly BlockAddress Place = place;
+    public readonly int Capacity = capacity;
+    public readonly Frontier Frontier = frontier;
+}
+
+/// <summary>Blocks and rows that a plan has taken and not used yet, in the order in which the commit uses them.</summary>
+internal sealed class Reservations
+{
+    private ReservedBlock[] _blocks = new ReservedBlock[64];
+    private ReservedRow[] _rows = new ReservedRow[16];
+    private int _blockCount;
+    private int _rowCount;
+    private int _nextBlock;
+    private int _nextRow;
+
+    public int BlockCount => _blockCount;
+
+    public bool HasBlock => _nextBlock < _blockCount;
+
+    public void Clear() => _blockCount = _rowCount = _nextBlock = _nextRow = 0;
+
+    public void AddBlock(BlockAddress place, in Frontier frontier)
+    {
+        if (_blockCount == _blocks.Length)
+        {
+            Array.Resize(ref _blocks, _blockCount * 2);
+        }
+
+        _blocks[_blockCount++] = new ReservedBlock(place, frontier);
+    }
+
+    public void AddRow(in ReservedRow row)
+    {
+        if (_rowCount == _rows.Length)
+        {
+            Array.Resize(ref _rows, _rowCount * 2);
+        }
+
+        _rows[_rowCount++] = row;
+    }
+
+    /// <summary>Uses the next block. Valid until the next change.</summary>
+    public ref readonly Frontier TakeBlock(out BlockAddress place)
+    {
+        ref readonly var block = ref _blocks[_nextBlock++];
+        place = block.Place;
+        return ref block.Frontier;
+    }
+
+    /// <summary>Whether the next reserved row is for this one.</summary>
+    public bool IsRowFor(SequenceRow row) => _nextRow < _rowCount && _rows[_nextRow].Row == row;
+
+    public ref readonly ReservedRow TakeRow() => ref _rows[_nextRow++];
+
+    /// <summary>Gives back what has not been used, each with the frontier that it came with.</summary>
+    public void GiveBack(EngineState state)
+    {
+        for (; _nextBlock < _blockCount; _nextBlock++)
+        {
+            state.Pool.Free(_blocks[_nextBlock].Place, _blocks[_nextBlock].Frontier);
+        }
+
+        for (; _nextRow < _rowCount; _nextRow++)
+        {
+            state.Rows.Pool.Free(_rows[_nextRow].Place, _rows[_nextRow].Frontier);
+        }
+    }
+
+    private readonly struct ReservedBlock(BlockAddress place, Frontier frontier)
+    {
+        public readonly BlockAddress Place = place;
+        public readonly Frontier Frontier = frontier;
+    }
+}

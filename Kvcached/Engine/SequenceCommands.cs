@@ -1,0 +1,393 @@
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>
+/// Commands on sequences. Truncate and free apply to steps begun later: where a step of the sequence still waits, they are noted on that step
+/// and done once it has been planned.
+/// </summary>
+internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
+{
+    public const int MaxTokens = int.MaxValue / 2;
+
+    private readonly Reservations _reservations = new();
+
+    /// <summary>The client's sequence that a handle names.</summary>
+    public SequenceState Find(ClientState client, SequenceHandle handle)
+    {
+        var sequence = state.Sequences.Find(handle);
+        if (sequence is null || IsFreed(sequence))
+        {
+            throw new KvException(KvError.StaleHandle, $"Sequence handle {handle.Index}:{handle.Generation} is stale: its sequence has been freed.");
+        }
+
+        return sequence.Client == client.Number ? sequence : throw new KvException(KvError.ForeignHandle, $"Sequence {sequence.Id} is another client's.");
+    }
+
+    public SequenceHandle Create(ClientState client, int model)
+    {
+        if ((uint)model >= (uint)state.Models.Count || state.Models[model].Client != client.Number)
+        {
+            throw new KvException(KvError.ForeignHandle, $"Model {model} is not one of the client's.");
+        }
+
+        var sequence = state.Sequences.Create(client.Number, model, state.Models[model].Layouts.Length)
+            ?? throw new KvException(KvError.CapacityExceeded, $"The cache holds {state.Sequences.Capacity} sequences, which is its limit.");
+        return sequence.Handle;
+    }
+
+    public void Truncate(ClientState client, SequenceHandle handle, int tokens)
+    {
+        var sequence = Find(client, handle);
+        if (tokens < 0 || tokens > sequence.BegunTokens)
+        {
+            throw new KvException(KvError.InvalidArgument, $"Cannot keep {tokens} tokens of a sequence that has {sequence.BegunTokens}.");
+        }
+
+        if (sequence.WaitingSteps > 0)
+        {
+            ref var item = ref LastWaiting(sequence);
+            item.TruncateAfter = item.TruncateAfter < 0 ? tokens : Math.Min(item.TruncateAfter, tokens);
+            sequence.BegunTokens = tokens;
+            return;
+        }
+
+        Apply(sequence, tokens);
+        sequence.BegunTokens = sequence.Tokens;
+    }
+
+    public void Free(ClientState client, SequenceHandle handle)
+    {
+        var sequence = Find(client, handle);
+        if (sequence.WaitingSteps > 0)
+        {
+            LastWaiting(sequence).FreeAfter = true;
+            return;
+        }
+
+        Apply(sequence, 0);
+        End(sequence);
+    }
+
+    /// <summary>Tells token ids, from the first not told yet on. A seam: hashing and sharing of full blocks come with prefix sharing.</summary>
+    public void Commit(ClientState client, SequenceHandle handle, int count)
+    {
+        var sequence = Find(client, handle);
+        if (count > sequence.BegunTokens - sequence.CommittedTokens)
+        {
+            throw new KvException(KvError.InvalidArgument, $"{count} token ids, but only {sequence.BegunTokens - sequence.CommittedTokens} of the sequence's {sequence.BegunTokens} tokens have not been committed.");
+        }
+
+        sequence.CommittedTokens += count;
+    }
+
+    /// <summary>Copies out what has no clean copy, and keeps it on the device. Returns the copies enqueued.</summary>
+    public int Clean(LaneState lane, SequenceHandle handle) => ForEachResident(lane, handle, drop: false);
+
+    /// <summary>Cleans and drops. Returns the blocks dropped.</summary>
+    public int Evict(LaneState lane, SequenceHandle handle) => ForEachResident(lane, handle, drop: true);
+
+    /// <summary>Reloads what is not on the device, as far as there is room. Returns the copies enqueued.</summary>
+    public int Prefetch(LaneState lane, SequenceHandle handle)
+    {
+        var sequence = FindFor(lane, handle);
+        if (sequence is null || state.PinnedBytes(lane.Client) >= lane.Client.MaxPinnedBytes)
+        {
+            return 0;
+        }
+
+        BeginPlan(sequence);
+        var layouts = state.Models[sequence.Model].Layouts;
+        for (var r = 0; r < layouts.Length; r++)
+        {
+            for (var missing = sequence.Rows[r].Missing; missing > 0; missing--)
+            {
+                if (!loop.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
+                {
+                    break;
+                }
+
+                _reservations.AddBlock(bytes, frontier);
+            }
+
+            var row = sequence.Rows[r];
+            for (var i = row.FirstVisible; i < row.Count && _reservations.HasBlock; i++)
+            {
+                if (!state.Blocks[row.Blocks[i]].IsResident)
+                {
+                    ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
+                    loop.Reload(sequence, row.Blocks[i], lane, bytes, in frontier);
+                }
+            }
+
+            // Evictions for the next layout wait for nothing that is still to be submitted.
+            loop.Flush(lane);
+        }
+
+        if (sequence.ResidentBytes > 0)
+        {
+            state.Policy.Touch(sequence);
+        }
+
+        return _reservations.BlockCount;
+    }
+
+    /// <summary>
+    /// Moves up to a number of resident blocks, from block <paramref name="from"/> on, to other bytes: on the lane, or on the background queue,
+    /// which takes only blocks whose writers have been observed. Returns the moves enqueued.
+    /// </summary>
+    public int Move(LaneState lane, SequenceHandle handle, int from, int maxBlocks, bool background)
+    {
+        var sequence = FindFor(lane, handle);
+        if (sequence is null)
+        {
+            return 0;
+        }
+
+        BeginPlan(sequence);
+        var layouts = state.Models[sequence.Model].Layouts;
+        var moved = 0;
+        for (var r = 0; r < layouts.Length && moved < maxBlocks; r++)
+        {
+            var row = sequence.Rows[r];
+            _reservations.Clear();
+            for (var i = Math.Min(from, row.Count); i < row.Count && moved + _reservations.BlockCount < maxBlocks; i++)
+            {
+                if (!CanMove(row.Blocks[i], background) || !TryFindPlace(layouts[r].PoolLayout, lane, background, out var bytes, out var frontier))
+                {
+                    continue;
+                }
+
+                _reservations.AddBlock(bytes, frontier);
+            }
+
+            // Evictions on the way are submitted before the moves, which wait for them.
+            loop.Flush(lane);
+            for (var i = Math.Min(from, row.Count); i < row.Count && _reservations.HasBlock; i++)
+            {
+                if (CanMove(row.Blocks[i], background))
+                {
+                    ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
+                    loop.Move(sequence, row.Blocks[i], background ? state.OpenBackground() : lane.OpenTransfers(), bytes, in frontier);
+                    moved++;
+                }
+            }
+
+            loop.Flush(lane);
+        }
+
+        return moved;
+    }
+
+    /// <summary>Lets go of what ended steps pinned.</summary>
+    public void EndSteps(LaneState lane)
+    {
+        var observed = state.Timelines.Observed(Point.TimelineOf(lane.Number, TimelineKind.End));
+        while (lane.Ended < observed)
+        {
+            var number = ++lane.Ended;
+            var end = lane.EndOf(number);
+            foreach (ref var item in lane.StepAt(number).Batch)
+            {
+                var sequence = state.Sequences.Find(item.Sequence);
+                if (sequence is not null && sequence.LastStep == end)
+                {
+                    Settle(sequence);
+                }
+            }
+        }
+    }
+
+    public void NoteWaiting(LaneState lane, StepRecord step)
+    {
+        for (var i = 0; i < step.Count; i++)
+        {
+            var sequence = state.Sequences[step.Items[i].Sequence.Index];
+            sequence.WaitingSteps++;
+            sequence.WaitingLane = lane.Number;
+            sequence.WaitingStep = step.Number;
+            sequence.WaitingItem = i;
+            sequence.BegunTokens += sequence.Refused ? 0 : step.Items[i].NewTokens;
+        }
+    }
+
+    /// <summary>A step that waited has been planned: does what the client asked for after it.</summary>
+    public void NoteServed(LaneState lane, StepRecord step)
+    {
+        foreach (ref var item in step.Batch)
+        {
+            var sequence = state.Sequences[item.Sequence.Index];
+            sequence.WaitingSteps--;
+            if (item.TruncateAfter >= 0)
+            {
+                Apply(sequence, Math.Min(item.TruncateAfter, sequence.Tokens));
+            }
+
+            if (item.FreeAfter)
+            {
+                Apply(sequence, 0);
+                End(sequence);
+            }
+            else
+            {
+                CountBegun(lane, sequence);
+            }
+        }
+    }
+
+    private static bool IsFreedAfter(ref readonly StepItemState item) => item.FreeAfter;
+
+    private bool IsFreed(SequenceState sequence) => sequence.WaitingSteps > 0 && IsFreedAfter(ref LastWaiting(sequence));
+
+    private ref StepItemState LastWaiting(SequenceState sequence) =>
+        ref state.Lanes[sequence.WaitingLane]!.StepAt(sequence.WaitingStep).Items[sequence.WaitingItem];
+
+    /// <summary>The sequence, if the lane may enqueue transfers of it: what is outstanding must be the lane's own or the background's.</summary>
+    private SequenceState? FindFor(LaneState lane, SequenceHandle handle)
+    {
+        var sequence = Find(lane.Client, handle);
+        var frontier = sequence.Transfers;
+        frontier.Add(sequence.LastStep, state.Timelines);
+        return FrontierHome.Of(frontier.Points, state.Timelines).IsUsableBy(lane.Number) ? sequence : null;
+    }
+
+    private int ForEachResident(LaneState lane, SequenceHandle handle, bool drop)
+    {
+        var sequence = FindFor(lane, handle);
+        if (sequence is null)
+        {
+            return 0;
+        }
+
+        BeginPlan(sequence);
+        var done = 0;
+        for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
+        {
+            var row = sequence.Rows[r];
+            for (var i = 0; i < row.Count; i++)
+            {
+                ref var block = ref state.Blocks[row.Blocks[i]];
+                if (block.IsResident && (drop || !block.IsClean) && (drop ? loop.TryEvict(sequence, row.Blocks[i], lane) : loop.TryClean(sequence, row.Blocks[i], lane)))
+                {
+                    done++;
+                }
+            }
+        }
+
+        loop.Flush(lane);
+        return done;
+    }
+
+    private bool CanMove(int number, bool background)
+    {
+        ref var block = ref state.Blocks[number];
+        return block.IsResident && (!background || state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane);
+    }
+
+    private bool TryFindPlace(int layout, LaneState lane, bool background, out BlockAddress bytes, out Frontier frontier) => background
+        ? state.Pool.TryAllocate(layout, Point.BackgroundLane, out bytes, out frontier)
+        : loop.TryMakeRoom(layout, lane, out bytes, out frontier);
+
+    private void BeginPlan(SequenceState sequence)
+    {
+        sequence.Plan = ++state.Plan;
+        loop.BeginPlan();
+        _reservations.Clear();
+    }
+
+    private void Settle(SequenceState sequence)
+    {
+        sequence.IsLive = false;
+        state.Clients[sequence.Client].LiveBytes -= sequence.ResidentBytes;
+        foreach (var row in sequence.Rows)
+        {
+            row.Covered = 0;
+        }
+    }
+
+    /// <summary>Keeps the first tokens; blocks beyond go, each with the frontier that it has.</summary>
+    private void Apply(SequenceState sequence, int tokens)
+    {
+        sequence.Refused = false;
+        sequence.Tokens = Math.Min(tokens, sequence.Tokens);
+        sequence.CommittedTokens = Math.Min(sequence.CommittedTokens, sequence.Tokens);
+        var layouts = state.Models[sequence.Model].Layouts;
+        for (var r = 0; r < layouts.Length; r++)
+        {
+            var row = sequence.Rows[r];
+            var keep = layouts[r].BlocksFor(sequence.Tokens);
+            while (row.Count > keep)
+            {
+                RemoveLast(sequence, row, layouts[r]);
+            }
+
+            row.DirtyHigh = Math.Min(row.DirtyHigh, row.Count);
+            row.CleanCursor = Math.Min(row.CleanCursor, Math.Max(0, row.Count - 1));
+        }
+    }
+
+    private void RemoveLast(SequenceState sequence, SequenceRow row, in ModelLayout layout)
+    {
+        var number = row.Blocks[--row.Count];
+        ref var block = ref state.Blocks[number];
+        if (block.IsResident)
+        {
+            state.Pool.Free(block.Device, state.Tracker.BytesOf(ref block, sequence));
+            state.AddResident(sequence, -layout.BlockBytes);
+            row.ResidentBlocks--;
+        }
+        else if (block.Index >= row.FirstVisible)
+        {
+            row.Missing--;
+        }
+
+        if (!block.Cold.IsNone)
+        {
+            state.Cold.Pool.Free(block.Cold, state.Tracker.SlotOf(ref block));
+        }
+
+        row.FirstVisible = Math.Min(row.FirstVisible, row.Count);
+        state.Blocks.Delete(number);
+    }
+
+    private void End(SequenceState sequence)
+    {
+        foreach (var row in sequence.Rows)
+        {
+            loop.DropRow(sequence, row);
+        }
+
+        if (sequence.IsLive)
+        {
+            Settle(sequence);
+        }
+
+        state.Policy.Forget(sequence);
+        state.Sequences.Delete(sequence);
+    }
+
+    /// <summary>Counts the tokens that the client sees: the sequence's own, and those of its steps that still wait.</summary>
+    private void CountBegun(LaneState lane, SequenceState sequence)
+    {
+        sequence.BegunTokens = sequence.Tokens;
+        var refused = sequence.Refused;
+        for (var number = lane.Planned + 1; sequence.WaitingSteps > 0 && number <= lane.Begun; number++)
+        {
+            foreach (ref var item in lane.StepAt(number).Batch)
+            {
+                if (item.Sequence != sequence.Handle)
+                {
+                    continue;
+                }
+
+                sequence.BegunTokens += refused ? 0 : item.NewTokens;
+                if (item.TruncateAfter >= 0)
+                {
+                    refused = false;
+                    sequence.BegunTokens = Math.Min(sequence.BegunTokens, item.TruncateAfter);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+using System.Runtime.InteropServices;
+using Kvcached.Kernels;
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>
+/// Commits a step that has been planned: reloads, then the publish, which writes dirty and new entries and the views and signals the begin
+/// point. A resident decode step costs one pass over its batch.
+/// </summary>
+internal sealed class StepPublisher(EngineState state, TransferLoop loop)
+{
+    public void Commit(LaneState lane, StepRecord step, Reservations reservations)
+    {
+        var end = lane.EndOf(step.Number);
+        lane.Publish.Open(lane.BeginOf(step.Number));
+        var views = StageViews(lane, step);
+        var layoutCount = 0;
+        for (var i = 0; i < step.Count; i++)
+        {
+            ref var item = ref step.Items[i];
+            var sequence = state.Sequences[item.Sequence.Index];
+            var layouts = state.Models[sequence.Model].Layouts;
+            layoutCount = layouts.Length;
+            for (var r = 0; r < layouts.Length; r++)
+            {
+                ref var view = ref views[(r * lane.MaxBatch) + i];
+                view = sequence.Refused
+                    ? new SequenceView { Flags = ViewFlags.Refused, SequenceId = sequence.Id }
+                    : CommitRow(lane, sequence, r, item.NewTokens, end, reservations);
+            }
+
+            if (!sequence.Refused)
+            {
+                Stamp(sequence, lane, item.NewTokens, end);
+            }
+        }
+
+        PublishViews(lane, step, layoutCount);
+        if (RuleFaults.Is(RuleFault.PublishBeforeCopyIn) && lane.Transfers.IsOpen)
+        {
+            FlushWrongly(lane);
+            return;
+        }
+
+        loop.Flush(lane);
+        lane.Publish.Submit(state.Submitter);
+        state.Counters.Steps++;
+    }
+
+    public void Refuse(LaneState lane, StepRecord step)
+    {
+        lane.Publish.Open(lane.BeginOf(step.Number));
+        var views = StageViews(lane, step);
+        var layoutCount = 0;
+        for (var i = 0; i < step.Count; i++)
+        {
+            var sequence = state.Sequences[step.Items[i].Sequence.Index];
+            layoutCount = state.Models[sequence.Model].Layouts.Length;
+            sequence.Refused = true;
+            for (var r = 0; r < layoutCount; r++)
+            {
+                views[(r * lane.MaxBatch) + i] = new SequenceView { Flags = ViewFlags.Refused, SequenceId = sequence.Id };
+            }
+        }
+
+        PublishViews(lane, step, layoutCount);
+        loop.Flush(lane);
+        lane.Publish.Submit(state.Submitter);
+        state.Counters.RefusedSteps++;
+    }
+
+    private SequenceView CommitRow(LaneState lane, SequenceState sequence, int r, int newTokens, Point end, Reservations reservations)
+    {
+        var layout = state.Models[sequence.Model].Layouts[r];
+        var row = sequence.Rows[r];
+        var tokens = sequence.Tokens + newTokens;
+        var count = layout.BlocksFor(tokens);
+        for (var i = row.FirstVisible; row.Missing > 0; i++)
+        {
+            if (!state.Blocks[row.Blocks[i]].IsResident)
+            {
+                ref readonly var frontier = ref reservations.TakeBlock(out var bytes);
+                loop.Reload(sequence, row.Blocks[i], lane, bytes, in frontier);
+            }
+        }
+
+        if (newTokens > 0 && (sequence.Tokens & (layout.TokensPerBlock - 1)) != 0)
+        {
+            Append(lane, row, row.Count - 1, end);
+        }
+
+        while (row.Count < count)
+        {
+            AddBlock(lane, sequence, r, layout, end, reservations);
+        }
+
+        PublishEntries(lane, sequence, row, reservations);
+        return new SequenceView
+        {
+            RowStart = row.Start,
+            BlockCount = (uint)count,
+            TokenCount = (uint)tokens,
+            NewTokens = (uint)newTokens,
+            FirstVisibleBlock = (uint)row.FirstVisible,
+            SequenceId = sequence.Id,
+        };
+    }
+
+    /// <summary>The step writes into a block that has tokens: its cold copy is of a version that no longer is (I7).</summary>
+    private void Append(LaneState lane, SequenceRow row, int index, Point end)
+    {
+        ref var block = ref state.Blocks[row.Blocks[index]];
+        state.Tracker.Append(lane.Publish, ref block, end);
+        if (RuleFaults.Is(RuleFault.ColdCopySurvivesAppend))
+        {
+            return;
+        }
+
+        block.Version++;
+        if (!block.Cold.IsNone)
+        {
+            state.Cold.Pool.Free(block.Cold, state.Tracker.SlotOf(ref block));
+            block.Cold = default;
+        }
+    }
+
+    private void AddBlock(LaneState lane, SequenceState sequence, int r, in ModelLayout layout, Point end, Reservations reservations)
+    {
+        var row = sequence.Rows[r];
+        var number = state.Blocks.Create(sequence.Index, r, row.Count);
+        ref readonly var frontier = ref reservations.TakeBlock(out var bytes);
+        ref var block = ref state.Blocks[number];
+        block.Device = bytes;
+        state.Pool.SetOwner(bytes, number);
+        state.Tracker.NewBlock(lane.Publish, ref block, in frontier, end);
+        row.MarkDirty(row.Count);
+        row.Append(number);
+        row.ResidentBlocks++;
+        state.AddResident(sequence, layout.BlockBytes);
+    }
+
+    /// <summary>Writes dirty and new entries, into a fresh row where the plan reserved one.</summary>
+    private void PublishEntries(LaneState lane, SequenceState sequence, SequenceRow row, Reservations reservations)
+    {
+        if (reservations.IsRowFor(row))
+        {
+            loop.DropRow(sequence, row);
+            ref readonly var fresh = ref reservations.TakeRow();
+            state.Tracker.Row(lane.Publish, in fresh.Frontier);
+            row.Heap = fresh.Place;
+            row.Capacity = fresh.Capacity;
+            row.Start = state.Rows.StartOf(fresh.Place);
+            row.DirtyLow = row.FirstVisible;
+            row.DirtyHigh = row.Count;
+        }
+
+        for (var i = row.DirtyLow; i < row.DirtyHigh; i++)
+        {
+            var bytes = state.Blocks[row.Blocks[i]].Device;
+            if (!bytes.IsNone)
+            {
+                lane.Publish.Commands.UpdateTable(state.Rows.Memory, row.Start + (uint)i, (uint)(state.Pool.OffsetOf(bytes) / KvShape.GranuleBytes));
+            }
+        }
+
+        row.ClearDirty();
+        row.Covered = Math.Max(row.Covered, row.Count);
+    }
+
+    private void Stamp(SequenceState sequence, LaneState lane, int newTokens, Point end)
+    {
+        state.Tracker.Step(lane.Publish, sequence, end);
+        if (!sequence.IsLive)
+        {
+            sequence.IsLive = true;
+            lane.Client.LiveBytes += sequence.ResidentBytes;
+        }
+
+        sequence.Tokens += newTokens;
+        state.Policy.Touch(sequence);
+    }
+
+    private static Span<SequenceView> StageViews(LaneState lane, StepRecord step) =>
+        MemoryMarshal.Cast<byte, SequenceView>(lane.Staging.HostSpan(lane.StagingOffset(step.Number, 0), lane.MaxLayouts * lane.MaxBatch * SequenceView.Bytes));
+
+    private static void PublishViews(LaneState lane, StepRecord step, int layoutCount)
+    {
+        for (var r = 0; r < layoutCount; r++)
+        {
+            lane.Publish.Commands.Copy(lane.ViewRing, lane.ViewOffset(step.Number, r), lane.Staging, lane.StagingOffset(step.Number, r), (long)step.Count * SequenceView.Bytes);
+        }
+    }
+
+    /// <summary>For the fault that puts the publish first.</summary>
+    private void FlushWrongly(LaneState lane)
+    {
+        if (lane.Out.IsOpen)
+        {
+            lane.Out.Submit(state.Submitter);
+        }
+
+        lane.Publish.Submit(state.Submitter);
+        loop.Flush(lane);
+        state.Counters.Steps++;
+    }
+}

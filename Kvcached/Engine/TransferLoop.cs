@@ -1,0 +1,225 @@
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>
+/// The loop at the heart of the project: bytes of the pool pass from block to block, enqueued on device queues, and no host thread waits.
+/// <code>
+///   enqueue DMA: copy block A out to cold memory     TryClean, where A has no clean copy yet
+///   enqueue DMA: copy block B into A's bytes         Drop, then Reload (waits on A's last readers and on the copy out)
+///   enqueue table update: B's entry = A's offset     the next publish (StepPublisher)
+///   enqueue the kernels that read B                  the client (they wait on the publish)
+/// </code>
+/// What waits on what is the access tracker's to derive. Submissions stay open until <see cref="Flush"/>, in the order out, background, in.
+/// </summary>
+internal sealed class TransferLoop(EngineState state)
+{
+    private readonly TimelineTable _timelines = state.Timelines;
+    private readonly VictimSearch _victims = new(state);
+
+    /// <summary>Starts a new search for victims: call once a plan.</summary>
+    public void BeginPlan() => _victims.Begin();
+
+    /// <summary>Finds bytes for a block of a layout, evicting other blocks where none are free.</summary>
+    public bool TryMakeRoom(int layout, LaneState lane, out BlockAddress bytes, out Frontier frontier)
+    {
+        while (!state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier))
+        {
+            if (!TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Copies a block out to cold memory, if it has no clean copy there yet.</summary>
+    /// <returns>Whether the block is clean, that is, a copy of this version is ordered.</returns>
+    public bool TryClean(SequenceState sequence, int number, LaneState? lane)
+    {
+        ref var block = ref state.Blocks[number];
+        if (block.IsClean)
+        {
+            return true;
+        }
+
+        // A live writer's block is touched by its own lane only; another client's by the background queue, once its writer is observed (I3).
+        var own = lane is not null && sequence.Client == lane.Client.Number;
+        var writer = _timelines.IsObserved(block.Writer) ? Point.BackgroundLane : block.Writer.Lane;
+        if (writer != Point.BackgroundLane && !(own && writer == lane!.Number))
+        {
+            return false;
+        }
+
+        var layout = state.LayoutOf(sequence, block.Row);
+        if (!state.Cold.TryAllocate(layout.ColdLayout, own ? lane!.Number : Point.BackgroundLane, out var slot, out var frontier)
+            && !_victims.TryReclaimColdSlot(layout, own ? lane!.Number : Point.BackgroundLane, out slot, out frontier))
+        {
+            return false;
+        }
+
+        var submission = own ? lane!.OpenOut() : state.OpenBackground();
+        state.Tracker.CopyOut(submission, ref block, ref frontier);
+        submission.Commands.Copy(state.Cold.Memory!, state.Cold.Pool.OffsetOf(slot), state.Options.Pool, state.Pool.OffsetOf(block.Device), layout.BlockBytes);
+        state.Cold.Pool.SetOwner(slot, number);
+        block.Cold = slot;
+        block.ColdVersion = block.Version;
+        state.Counters.CleanedBlocks++;
+        state.Counters.BytesOut += layout.BlockBytes;
+        return true;
+    }
+
+    /// <summary>Gives up the device copy of a clean block: its bytes are free with their frontier.</summary>
+    public void Drop(SequenceState sequence, ref BlockState block)
+    {
+        var row = sequence.Rows[block.Row];
+        state.Pool.Free(block.Device, state.Tracker.BytesOf(ref block, sequence));
+        block.Device = default;
+        row.ResidentBlocks--;
+        if (block.Index >= row.FirstVisible)
+        {
+            row.Missing++;
+        }
+
+        state.AddResident(sequence, -state.LayoutOf(sequence, block.Row).BlockBytes);
+        state.Counters.EvictedBlocks++;
+        if (sequence.ResidentBytes == 0)
+        {
+            // Nothing is left that a row could name, and nothing would find the row again when the heap runs short.
+            foreach (var emptied in sequence.Rows)
+            {
+                DropRow(sequence, emptied);
+            }
+        }
+    }
+
+    /// <summary>Gives a row back to the heap, with its frontier: views of the sequence's steps may cover it.</summary>
+    public void DropRow(SequenceState sequence, SequenceRow row)
+    {
+        if (row.Heap.IsNone)
+        {
+            return;
+        }
+
+        state.Rows.Pool.Free(row.Heap, state.Tracker.RowOf(sequence));
+        row.Heap = default;
+        row.Capacity = 0;
+        row.Covered = 0;
+    }
+
+    /// <summary>Copies a block in to bytes of the pool; its entry is dirty until the next publish.</summary>
+    public void Reload(SequenceState sequence, int number, LaneState lane, BlockAddress bytes, ref readonly Frontier frontier)
+    {
+        ref var block = ref state.Blocks[number];
+        var layout = state.LayoutOf(sequence, block.Row);
+        var submission = lane.OpenTransfers();
+        state.Tracker.CopyIn(submission, ref block, in frontier);
+        submission.Commands.Copy(state.Options.Pool, state.Pool.OffsetOf(bytes), state.Cold.Memory!, state.Cold.Pool.OffsetOf(block.Cold), layout.BlockBytes);
+        var row = sequence.Rows[block.Row];
+        row.ResidentBlocks++;
+        if (block.Index >= row.FirstVisible)
+        {
+            row.Missing--;
+        }
+
+        Place(sequence, number, bytes, submission.Signal);
+        state.AddResident(sequence, layout.BlockBytes);
+        state.Counters.ReloadedBlocks++;
+        state.Counters.BytesIn += layout.BlockBytes;
+    }
+
+    /// <summary>Moves a block to other bytes of the pool, on a lane or on the background queue; steps in flight go on reading the old ones (I5).</summary>
+    public void Move(SequenceState sequence, int number, Submission submission, BlockAddress bytes, ref readonly Frontier frontier)
+    {
+        ref var block = ref state.Blocks[number];
+        var blockBytes = state.LayoutOf(sequence, block.Row).BlockBytes;
+        var old = block.Device;
+        var oldFrontier = state.Tracker.BytesOf(ref block, sequence);
+        state.Tracker.Move(submission, ref block, in frontier);
+        submission.Commands.Copy(state.Options.Pool, state.Pool.OffsetOf(bytes), state.Options.Pool, state.Pool.OffsetOf(old), blockBytes);
+        oldFrontier.Add(submission.Signal, _timelines);
+        state.Pool.Free(old, oldFrontier);
+        Place(sequence, number, bytes, submission.Signal);
+        state.Counters.MovedBlocks++;
+        state.Counters.BytesMoved += blockBytes;
+    }
+
+    /// <summary>Submits what is open, each queue's after those that it waits for.</summary>
+    public void Flush(LaneState? lane)
+    {
+        if (lane is not null && lane.Out.IsOpen)
+        {
+            lane.Out.Submit(state.Submitter);
+        }
+
+        if (state.Background.IsOpen)
+        {
+            state.Background.Submit(state.Submitter);
+        }
+
+        if (lane is not null && lane.Transfers.IsOpen)
+        {
+            lane.Transfers.Submit(state.Submitter);
+        }
+    }
+
+    /// <summary>Cleans (where it must) and drops one block.</summary>
+    public bool TryEvict(SequenceState sequence, int number, LaneState lane)
+    {
+        if (!TryClean(sequence, number, lane))
+        {
+            return false;
+        }
+
+        Drop(sequence, ref state.Blocks[number]);
+        return true;
+    }
+
+    private void Place(SequenceState sequence, int number, BlockAddress bytes, Point transfer)
+    {
+        ref var block = ref state.Blocks[number];
+        block.Device = bytes;
+        state.Pool.SetOwner(bytes, number);
+        sequence.Rows[block.Row].MarkDirty(block.Index);
+        sequence.Transfers.Add(transfer, _timelines);
+    }
+
+    private bool TryEvictOne(int layout, LaneState lane)
+    {
+        while (_victims.TryNext(layout, lane, out var sequence, out var number))
+        {
+            if (TryEvict(sequence, number, lane))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Empties a window of units that other layouts hold, and carves it.</summary>
+    private bool TryEmptyWindow(int layout, LaneState lane)
+    {
+        if (!_victims.TryChooseWindow(layout, lane, out var start))
+        {
+            return false;
+        }
+
+        var order = state.Pool.SegmentOrder(layout);
+        for (var unit = start; unit < start + (1 << order); unit += state.Pool.Units[unit].Units)
+        {
+            var segment = state.Pool.Units[unit];
+            for (var block = 0; segment.State == SegmentState.InUse && block < segment.Fresh; block++)
+            {
+                if (segment.Owner[block] >= 0 && !TryEvict(state.Sequences[state.Blocks[segment.Owner[block]].Sequence], segment.Owner[block], lane))
+                {
+                    return false;
+                }
+            }
+        }
+
+        return state.Pool.TryCarveWindow(layout, start, lane.Number);
+    }
+}

@@ -1,0 +1,178 @@
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>
+/// Walks the sequences in the policy's order and finds blocks whose bytes a lane may reuse enqueue-ahead: every point not yet observed is the
+/// lane's own or the background's (I2), and the sequence is not one of the plan's.
+/// </summary>
+internal sealed class VictimSearch(EngineState state)
+{
+    /// <summary>Blocks looked at before a search for a cold slot gives up.</summary>
+    private const int ReclaimBudget = 1024;
+
+    private Cursor[] _cursors = [];
+
+    public void Begin()
+    {
+        _cursors.AsSpan().Clear();
+        while (state.Policy.First() is { ResidentBytes: 0 } empty)
+        {
+            state.Policy.Forget(empty);
+        }
+    }
+
+    /// <summary>Finds the next victim of a layout. A plan sees every block at most once.</summary>
+    public bool TryNext(int layout, LaneState lane, out SequenceState sequence, out int number)
+    {
+        if (layout >= _cursors.Length)
+        {
+            Array.Resize(ref _cursors, layout + 1);
+        }
+
+        ref var cursor = ref _cursors[layout];
+        if (!cursor.Started)
+        {
+            cursor = new Cursor { Started = true, Sequence = state.Policy.First() };
+        }
+
+        while (cursor.Sequence is { } candidate)
+        {
+            if (candidate.Plan != state.Plan && TryNextOf(candidate, layout, lane, ref cursor, out number))
+            {
+                sequence = candidate;
+                return true;
+            }
+
+            cursor = new Cursor { Started = true, Sequence = state.Policy.Next(candidate) };
+        }
+
+        (sequence, number) = (null!, 0);
+        return false;
+    }
+
+    /// <summary>Chooses the window of units that is cheapest to empty for a layout whose own blocks gave nothing.</summary>
+    public bool TryChooseWindow(int layout, LaneState lane, out int start)
+    {
+        var units = state.Pool.Units;
+        var size = 1 << state.Pool.SegmentOrder(layout);
+        var best = long.MaxValue;
+        start = -1;
+        for (var first = 0; first + size <= units.Count; first += size)
+        {
+            var cost = CostOf(first, size, layout, lane, best);
+            if (cost < best)
+            {
+                (best, start) = (cost, first);
+            }
+        }
+
+        return start >= 0;
+    }
+
+    /// <summary>Takes the cold slot of a block that is clean and on the device: it can be copied out again.</summary>
+    public bool TryReclaimColdSlot(ModelLayout layout, int lane, out BlockAddress slot, out Frontier frontier)
+    {
+        var budget = ReclaimBudget;
+        for (var sequence = state.Policy.Last(); sequence is not null && budget > 0; sequence = state.Policy.Previous(sequence))
+        {
+            var layouts = state.Models[sequence.Model].Layouts;
+            for (var r = 0; r < layouts.Length; r++)
+            {
+                var row = sequence.Rows[r];
+                for (var i = 0; layouts[r].ColdLayout == layout.ColdLayout && i < row.Count && budget-- > 0; i++)
+                {
+                    ref var block = ref state.Blocks[row.Blocks[i]];
+                    if (!block.IsResident || block.Cold.IsNone)
+                    {
+                        continue;
+                    }
+
+                    frontier = state.Tracker.SlotOf(ref block);
+                    if (FrontierHome.Of(frontier.Points, state.Timelines).IsUsableBy(lane))
+                    {
+                        slot = block.Cold;
+                        block.Cold = default;
+                        row.CleanCursor = Math.Min(row.CleanCursor, i);
+                        return true;
+                    }
+                }
+            }
+        }
+
+        (slot, frontier) = (default, default);
+        return false;
+    }
+
+    private bool TryNextOf(SequenceState sequence, int layout, LaneState lane, ref Cursor cursor, out int number)
+    {
+        var layouts = state.Models[sequence.Model].Layouts;
+        for (; cursor.Row < layouts.Length; cursor.Row++, cursor.Index = 0)
+        {
+            var row = sequence.Rows[cursor.Row];
+            if (layouts[cursor.Row].PoolLayout != layout || row.ResidentBlocks == 0)
+            {
+                continue;
+            }
+
+            while (cursor.Index < row.Count)
+            {
+                number = row.Blocks[cursor.Index++];
+                if (IsVictim(sequence, number, lane))
+                {
+                    return true;
+                }
+            }
+        }
+
+        number = 0;
+        return false;
+    }
+
+    private bool IsVictim(SequenceState sequence, int number, LaneState lane)
+    {
+        ref var block = ref state.Blocks[number];
+        return block.IsResident
+            && sequence.Plan != state.Plan
+            && FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane.Number);
+    }
+
+    private long CostOf(int first, int size, int layout, LaneState lane, long limit)
+    {
+        var cost = 0L;
+        for (var unit = first; unit < first + size; unit += state.Pool.Units[unit].Units)
+        {
+            var segment = state.Pool.Units[unit];
+            if (segment.State == SegmentState.Interior || (segment.State == SegmentState.InUse && segment.Layout == layout))
+            {
+                return long.MaxValue;
+            }
+
+            if (segment.State == SegmentState.Free)
+            {
+                continue;
+            }
+
+            cost += segment.Used * state.Pool.BlockBytes(segment.Layout);
+            for (var block = 0; block < segment.Fresh && cost < limit; block++)
+            {
+                var owner = segment.Owner[block];
+                if (owner >= 0 && !IsVictim(state.Sequences[state.Blocks[owner].Sequence], owner, lane))
+                {
+                    return long.MaxValue;
+                }
+            }
+        }
+
+        return cost;
+    }
+
+    private struct Cursor
+    {
+        public bool Started;
+        public SequenceState? Sequence;
+        public int Row;
+        public int Index;
+    }
+}

@@ -1,0 +1,364 @@
+using System.Numerics;
+
+namespace Kvcached.Memory;
+
+/// <summary>Where a block lies in an arena: its segment (named by first unit) and its number in it. The default is nowhere.</summary>
+internal readonly record struct BlockAddress
+{
+    private readonly int _segmentPlusOne;
+
+    public BlockAddress(int segment, int block)
+    {
+        _segmentPlusOne = segment + 1;
+        Block = block;
+    }
+
+    public int Segment => _segmentPlusOne - 1;
+
+    public int Block { get; }
+
+    public bool IsNone => _segmentPlusOne == 0;
+}
+
+/// <summary>
+/// An arena shared by layouts of different block size: the device pool, the cold tier and the entry heap are each one. Blocks are handed out
+/// in O(1), from the fullest segment first, and every free block is that block plus its frontier (I2): what has been observed goes to
+/// anyone, what has not to the one lane whose points are outstanding, in this order:
+/// <code>
+///   free block of a carved segment → new segment → block pending on the lane's own points → segment pending on them
+/// </code>
+/// Single-threaded; steady state allocates nothing.
+/// </summary>
+internal sealed class BlockPool
+{
+    private const int Buckets = 32;
+
+    /// <summary>A segment may lose at most this fraction to the tail that no block fits in.</summary>
+    private const int TailFraction = 16;
+
+    private readonly TimelineTable _timelines;
+    private readonly PendingBlocks _pending;
+    private readonly long _unitBytes;
+    private Layout[] _layouts = [];
+    private int _lanes = 1;
+    private int _emptySegments;
+
+    public BlockPool(long bytes, long unitBytes, TimelineTable timelines)
+    {
+        _timelines = timelines;
+        _unitBytes = unitBytes;
+        _pending = new PendingBlocks(timelines);
+        Units = new UnitMap((int)(bytes / unitBytes), timelines);
+    }
+
+    public UnitMap Units { get; }
+
+    public int PendingCount => _pending.Count;
+
+    /// <summary>Whether bytes are free that some point not yet observed keeps from being used.</summary>
+    public bool HasPending => _pending.Count > 0 || Units.HasWaiting;
+
+    public long UsedBytes { get; private set; }
+
+    public long UsedBytesPeak { get; private set; }
+
+    public long UsedBlocks { get; private set; }
+
+    public long BlockBytes(int layout) => _layouts[layout].BlockBytes;
+
+    public int SegmentOrder(int layout) => _layouts[layout].Order;
+
+    public int BlocksPerSegment(int layout) => _layouts[layout].Capacity;
+
+    /// <summary>Bytes that wait for points of a lane.</summary>
+    public long PendingBytesOf(int lane) => _pending.BytesOf(lane);
+
+    public void EnsureLane(int lane)
+    {
+        _lanes = Math.Max(_lanes, lane + 1);
+        _pending.EnsureSize(_layouts.Length, _lanes);
+    }
+
+    /// <summary>Adds a block size. Returns its number.</summary>
+    /// <returns>−1 if no segment of it fits the arena.</returns>
+    public int AddLayout(long blockBytes)
+    {
+        var order = 0;
+        while (_unitBytes << order < blockBytes || (_unitBytes << order) % blockBytes * TailFraction > _unitBytes << order)
+        {
+            order++;
+        }
+
+        if (1L << order > Units.Count)
+        {
+            return -1;
+        }
+
+        var layout = new Layout(blockBytes, order, (int)((_unitBytes << order) / blockBytes));
+        Array.Resize(ref _layouts, _layouts.Length + 1);
+        _layouts[^1] = layout;
+        _pending.EnsureSize(_layouts.Length, _lanes);
+        return _layouts.Length - 1;
+    }
+
+    public long OffsetOf(BlockAddress address)
+    {
+        var segment = Units[address.Segment];
+        return (segment.StartUnit * _unitBytes) + (address.Block * _layouts[segment.Layout].BlockBytes);
+    }
+
+    public int OwnerOf(BlockAddress address) => Units[address.Segment].Owner[address.Block];
+
+    public void SetOwner(BlockAddress address, int owner) => Units[address.Segment].Owner[address.Block] = owner;
+
+    /// <summary>
+    /// Hands out a block to a lane (lane 0: the background queue). <paramref name="frontier"/> gets the points that the first use must wait for.
+    /// </summary>
+    /// <returns>False if no block is free that the lane may use now.</returns>
+    public bool TryAllocate(int layout, int lane, out BlockAddress address, out Frontier frontier)
+    {
+        frontier = default;
+        ref var l = ref _layouts[layout];
+        if (TryTakeListed(ref l, Point.BackgroundLane, ahead: false, out address, ref frontier) || TryCarve(layout, Units.Take(l.Order), out address, ref frontier))
+        {
+            return true;
+        }
+
+        if (_emptySegments > 0 && ReleaseEmptySegments(layout, lane) && TryCarve(layout, Units.Take(l.Order), out address, ref frontier))
+        {
+            return true;
+        }
+
+        if (_pending.TryTake(layout, lane, out var segment, out var block, out frontier))
+        {
+            address = Claim(segment, block);
+            return true;
+        }
+
+        return TryTakeListed(ref l, lane, ahead: true, out address, ref frontier) || TryCarve(layout, Units.TakeAhead(l.Order, lane), out address, ref frontier);
+    }
+
+    /// <summary>Carves a window of units that has been emptied, if all of it is usable by the lane.</summary>
+    public bool TryCarveWindow(int layout, int start, int lane)
+    {
+        var order = _layouts[layout].Order;
+        for (var unit = start; unit < start + (1 << order); unit += Units[unit].Units)
+        {
+            var segment = Units[unit];
+            if (segment.State == SegmentState.InUse && segment.Used == 0)
+            {
+                ReleaseSegment(segment);
+            }
+        }
+
+        var window = Units.TakeWindow(start, order, lane);
+        if (window is null)
+        {
+            return false;
+        }
+
+        Carve(layout, window);
+        return true;
+    }
+
+    /// <summary>Takes a block back with its frontier.</summary>
+    public void Free(BlockAddress address, in Frontier frontier)
+    {
+        var segment = Units[address.Segment];
+        segment.Used--;
+        UsedBlocks--;
+        UsedBytes -= _layouts[segment.Layout].BlockBytes;
+        if (segment.Used == 0)
+        {
+            _emptySegments++;
+        }
+
+        var home = FrontierHome.Of(frontier.Points, _timelines);
+        if (home.IsObserved)
+        {
+            MakeFree(segment, address.Block);
+        }
+        else
+        {
+            _pending.Add(segment, address.Block, frontier, home, _layouts[segment.Layout].BlockBytes);
+        }
+    }
+
+    /// <summary>Makes free for everyone what points have been observed for. Call after observing.</summary>
+    public void Promote()
+    {
+        _pending.Promote(this);
+        Units.Promote();
+    }
+
+    internal void MakeFree(Segment segment, int block)
+    {
+        segment.PushFree(block);
+        Relist(segment);
+    }
+
+    private static int BucketOf(Segment segment) => segment.Available == 0 ? -1 : BitOperations.Log2((uint)segment.Available);
+
+    private bool TryTakeListed(ref Layout layout, int lane, bool ahead, out BlockAddress address, ref Frontier frontier)
+    {
+        for (var mask = layout.BucketMask; mask != 0; mask &= mask - 1)
+        {
+            for (var segment = layout.Lists[BitOperations.TrailingZeroCount(mask)].Head; segment is not null; segment = segment.Next)
+            {
+                if (segment.FreeCount > 0)
+                {
+                    address = Claim(segment, segment.PopFree());
+                    Relist(segment);
+                    return true;
+                }
+
+                if (segment.Frontier.Prune(_timelines) || (ahead && FrontierHome.Of(segment.Frontier.Points, _timelines).IsUsableBy(lane)))
+                {
+                    frontier.Add(segment.Frontier.Points, _timelines);
+                    address = Claim(segment, segment.Fresh++);
+                    Relist(segment);
+                    return true;
+                }
+            }
+        }
+
+        address = default;
+        return false;
+    }
+
+    private bool TryCarve(int layout, Segment? run, out BlockAddress address, ref Frontier frontier)
+    {
+        if (run is null)
+        {
+            address = default;
+            return false;
+        }
+
+        Carve(layout, run);
+        frontier.Add(run.Frontier.Points, _timelines);
+        address = Claim(run, run.Fresh++);
+        Relist(run);
+        return true;
+    }
+
+    private void Carve(int layout, Segment run)
+    {
+        run.Carve(layout, _layouts[layout].Capacity);
+        _emptySegments++;
+        Relist(run);
+    }
+
+    private BlockAddress Claim(Segment segment, int block)
+    {
+        if (segment.Used++ == 0)
+        {
+            _emptySegments--;
+        }
+
+        UsedBlocks++;
+        UsedBytes += _layouts[segment.Layout].BlockBytes;
+        UsedBytesPeak = Math.Max(UsedBytesPeak, UsedBytes);
+        segment.Owner[block] = 0;
+        return new BlockAddress(segment.StartUnit, block);
+    }
+
+    /// <summary>Gives segments that other layouts do not use back to the arena, where the lane may use them.</summary>
+    private bool ReleaseEmptySegments(int exceptLayout, int lane)
+    {
+        var released = false;
+        for (var unit = 0; unit < Units.Count; unit += Math.Max(1, Units[unit].Units))
+        {
+            var segment = Units[unit];
+            if (segment.State == SegmentState.InUse && segment.Used == 0 && segment.Layout != exceptLayout && IsUsableBy(segment, lane))
+            {
+                ReleaseSegment(segment);
+                released = true;
+            }
+        }
+
+        return released;
+    }
+
+    private bool IsUsableBy(Segment segment, int lane)
+    {
+        if (!FrontierHome.Of(segment.Frontier.Points, _timelines).IsUsableBy(lane))
+        {
+            return false;
+        }
+
+        for (var block = 0; block < segment.Fresh; block++)
+        {
+            if (segment.Owner[block] == Segment.Pending && !FrontierHome.Of(_pending.FrontierOf(segment, block).Points, _timelines).IsUsableBy(lane))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Returns an unused segment's units; they carry the union of its blocks' frontiers (I2).</summary>
+    private void ReleaseSegment(Segment segment)
+    {
+        Unlist(segment);
+        _emptySegments--;
+        for (var block = 0; block < segment.Fresh; block++)
+        {
+            if (segment.Owner[block] == Segment.Pending)
+            {
+                if (!RuleFaults.Is(RuleFault.SegmentWithoutUnion))
+                {
+                    segment.Frontier.Add(_pending.FrontierOf(segment, block).Points, _timelines);
+                }
+
+                _pending.Remove(segment, block);
+            }
+        }
+
+        Units.Release(segment);
+    }
+
+    private void Relist(Segment segment)
+    {
+        var bucket = BucketOf(segment);
+        if (bucket == segment.Bucket)
+        {
+            return;
+        }
+
+        Unlist(segment);
+        if (bucket >= 0)
+        {
+            ref var layout = ref _layouts[segment.Layout];
+            layout.Lists[bucket].Add(segment);
+            layout.BucketMask |= 1u << bucket;
+            segment.Bucket = bucket;
+        }
+    }
+
+    private void Unlist(Segment segment)
+    {
+        if (segment.Bucket < 0)
+        {
+            return;
+        }
+
+        ref var layout = ref _layouts[segment.Layout];
+        layout.Lists[segment.Bucket].Remove(segment);
+        if (layout.Lists[segment.Bucket].Head is null)
+        {
+            layout.BucketMask &= ~(1u << segment.Bucket);
+        }
+
+        segment.Bucket = -1;
+    }
+
+    private struct Layout(long blockBytes, int order, int capacity)
+    {
+        public readonly long BlockBytes = blockBytes;
+        public readonly int Order = order;
+        public readonly int Capacity = capacity;
+        public readonly SegmentList[] Lists = new SegmentList[Buckets];
+        public uint BucketMask;
+    }
+}

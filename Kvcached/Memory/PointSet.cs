@@ -1,0 +1,60 @@
+namespace Kvcached.Memory;
+
+/// <summary>A frontier of any size: the union that a segment carries. At most one value per timeline; keeps its storage.</summary>
+internal sealed class PointSet
+{
+    private Point[] _points = [];
+    private int _count;
+
+    public ReadOnlySpan<Point> Points => _points.AsSpan(0, _count);
+
+    public void Clear() => _count = 0;
+
+    public void Add(ReadOnlySpan<Point> points, TimelineTable timelines)
+    {
+        foreach (var point in points)
+        {
+            Add(point, timelines);
+        }
+    }
+
+    /// <summary>Drops what has been observed. Returns whether nothing is left.</summary>
+    public bool Prune(TimelineTable timelines)
+    {
+        var kept = 0;
+        for (var i = 0; i < _count; i++)
+        {
+            if (!timelines.IsObserved(_points[i]))
+            {
+                _points[kept++] = _points[i];
+            }
+        }
+
+        _count = kept;
+        return kept == 0;
+    }
+
+    private void Add(Point point, TimelineTable timelines)
+    {
+        if (timelines.IsObserved(point))
+        {
+            return;
+        }
+
+        for (var i = 0; i < _count; i++)
+        {
+            if (_points[i].Timeline == point.Timeline)
+            {
+                _points[i] = _points[i].Value > point.Value ? _points[i] : point;
+                return;
+            }
+        }
+
+        if (_count == _points.Length)
+        {
+            Array.Resize(ref _points, Math.Max(4, _count * 2));
+        }
+
+        _points[_count++] = point;
+    }
+}

@@ -1,0 +1,132 @@
+namespace Kvcached.Memory;
+
+internal enum SegmentState : byte
+{
+    /// <summary>Inside a run that starts at a lower unit.</summary>
+    Interior,
+
+    /// <summary>A free run.</summary>
+    Free,
+
+    /// <summary>Carved for a layout.</summary>
+    InUse,
+}
+
+/// <summary>
+/// A buddy-aligned run of units, free or carved into blocks of one layout. There is one object for each unit, used while a run starts at
+/// that unit, so carving and releasing allocate nothing once the arrays have grown. Owned by <see cref="UnitMap"/> while free and by
+/// <see cref="BlockPool"/> while in use.
+/// </summary>
+internal sealed class Segment(int startUnit)
+{
+    public const int Free = -1;
+    public const int Pending = -2;
+
+    public readonly int StartUnit = startUnit;
+    public SegmentState State;
+    public int Order;
+
+    /// <summary>Points to be reached before bytes of the run that nobody has used since it was freed may be overwritten.</summary>
+    public readonly PointSet Frontier = new();
+
+    /// <summary>Neighbours in the one list that the run is on.</summary>
+    public Segment? Previous;
+    public Segment? Next;
+
+    public int Layout;
+    public int BlockCapacity;
+    public int Used;
+
+    /// <summary>The bucket that lists the segment, or −1.</summary>
+    public int Bucket = -1;
+
+    /// <summary>Blocks from here on have not been used since the segment was carved.</summary>
+    public int Fresh;
+
+    /// <summary>First of the free blocks below <see cref="Fresh"/>, linked through <see cref="Link"/>; −1 for none.</summary>
+    public int FreeHead;
+    public int FreeCount;
+
+    /// <summary>Per block: the next free block, or the pending node.</summary>
+    public int[] Link = [];
+
+    /// <summary>Per block: who holds it (the reverse map), <see cref="Free"/> or <see cref="Pending"/>.</summary>
+    public int[] Owner = [];
+
+    /// <summary>Blocks that can be handed out as far as this segment knows.</summary>
+    public int Available => FreeCount + BlockCapacity - Fresh;
+
+    public int Units => 1 << Order;
+
+    public void Carve(int layout, int blockCapacity)
+    {
+        State = SegmentState.InUse;
+        Layout = layout;
+        BlockCapacity = blockCapacity;
+        Used = 0;
+        Fresh = 0;
+        FreeHead = -1;
+        FreeCount = 0;
+        if (Link.Length < blockCapacity)
+        {
+            Link = new int[blockCapacity];
+            Owner = new int[blockCapacity];
+        }
+
+        Owner.AsSpan(0, blockCapacity).Fill(Free);
+    }
+
+    public void PushFree(int block)
+    {
+        Owner[block] = Free;
+        Link[block] = FreeHead;
+        FreeHead = block;
+        FreeCount++;
+    }
+
+    public int PopFree()
+    {
+        var block = FreeHead;
+        FreeHead = Link[block];
+        FreeCount--;
+        return block;
+    }
+}
+
+/// <summary>An intrusive list of segments.</summary>
+internal struct SegmentList
+{
+    public Segment? Head;
+
+    public void Add(Segment segment)
+    {
+        segment.Previous = null;
+        segment.Next = Head;
+        if (Head is not null)
+        {
+            Head.Previous = segment;
+        }
+
+        Head = segment;
+    }
+
+    public void Remove(Segment segment)
+    {
+        if (segment.Previous is null)
+        {
+            Head = segment.Next;
+        }
+        else
+        {
+            segment.Previous.Next = segment.Next;
+        }
+
+        if (segment.Next is not null)
+        {
+            segment.Next.Previous = segment.Previous;
+        }
+
+        segment.Previous = null;
+        segment.Next = null;
+    }
+}

@@ -1,0 +1,69 @@
+using Kvcached.Memory;
+
+namespace Kvcached.Sequences;
+
+/// <summary>
+/// The blocks of one sequence for one layout, and the row in the entry heap that tells kernels where they lie. A row grows in place past what
+/// any live view covers; what a live view covers is never written (I4).
+/// </summary>
+internal sealed class SequenceRow
+{
+    /// <summary>Block numbers, by index.</summary>
+    public int[] Blocks = [];
+    public int Count;
+
+    /// <summary>Blocks from <see cref="FirstVisible"/> on that are not on the device.</summary>
+    public int Missing;
+
+    /// <summary>Blocks before this one lie outside the sliding window and need not be on the device.</summary>
+    public int FirstVisible;
+
+    public int ResidentBlocks;
+
+    /// <summary>Blocks before this index are full and have been cleaned, or were not worth it: where cleaning ahead goes on.</summary>
+    public int CleanCursor;
+
+    /// <summary>The row in the entry heap, if there is one: its place, its size and its first entry.</summary>
+    public BlockAddress Heap;
+    public int Capacity;
+    public uint Start;
+
+    /// <summary>Entries that views of live steps cover.</summary>
+    public int Covered;
+
+    /// <summary>Entries from <see cref="DirtyLow"/> up to <see cref="DirtyHigh"/> need writing.</summary>
+    public int DirtyLow = int.MaxValue;
+    public int DirtyHigh;
+
+    public bool IsDirty => DirtyLow < DirtyHigh;
+
+    public void MarkDirty(int index)
+    {
+        DirtyLow = Math.Min(DirtyLow, index);
+        DirtyHigh = Math.Max(DirtyHigh, index + 1);
+    }
+
+    public void ClearDirty()
+    {
+        DirtyLow = int.MaxValue;
+        DirtyHigh = 0;
+    }
+
+    public void Append(int block)
+    {
+        if (Count == Blocks.Length)
+        {
+            Array.Resize(ref Blocks, Math.Max(16, Count * 2));
+        }
+
+        Blocks[Count++] = block;
+    }
+
+    public void Reset()
+    {
+        Count = Missing = FirstVisible = ResidentBlocks = CleanCursor = Capacity = Covered = 0;
+        Heap = default;
+        Start = 0;
+        ClearDirty();
+    }
+}
