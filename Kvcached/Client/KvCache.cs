@@ -1,183 +1,334 @@
 using Kvcached.Devices;
+using Kvcached.Engine;
+using Kvcached.Kernels;
+using Kvcached.Memory;
+using Kvcached.Sequences;
 
 namespace Kvcached;
 
-/// <summary>Sizes of an embedded cache.</summary>
-public sealed record KvCacheOptions
-{
-    /// <summary>Device memory for blocks: a multiple of 2 MiB, at most 1 TiB.</summary>
-    public required long PoolBytes { get; init; }
-
-    /// <summary>Host memory for cold copies: a multiple of 2 MiB; 0 for none (nothing can be evicted then).</summary>
-    public required long ColdBytes { get; init; }
-
-    /// <summary>Device memory for rows of block entries.</summary>
-    public long TableBytes { get; init; } = 1 << 20;
-
-    /// <summary>Sequences that may exist at a time.</summary>
-    public int MaxSequences { get; init; } = 65536;
-
-    /// <summary>Bytes that this client's live steps may pin; null for the whole pool.</summary>
-    public long? MaxPinnedBytes { get; init; }
-}
-
-/// <summary>Size of a lane.</summary>
-public sealed record KvLaneOptions
-{
-    /// <summary>Steps that may be begun and not yet observed as ended.</summary>
-    public int Depth { get; init; } = 4;
-
-    /// <summary>Sequences in one step.</summary>
-    public int MaxBatch { get; init; } = 256;
-}
-
-/// <summary>One sequence of a step and how many tokens the step appends to it.</summary>
-public readonly record struct KvStepItem(KvSequence Sequence, int NewTokens);
-
-/// <summary>Counters since the cache was opened, and what is held now.</summary>
-public record struct KvCacheStatistics
-{
-    public long Steps;
-    public long RefusedSteps;
-    public long BusySteps;
-    public long CleanedBlocks;
-    /// <summary>Device copies given up whose content is kept cold.</summary>
-    public long EvictedBlocks;
-    public long ReloadedBlocks;
-    public long MovedBlocks;
-    public long BytesOut;
-    public long BytesIn;
-    public long BytesMoved;
-    /// <summary>Waits for a point by the application (<see cref="KvCache.Wait"/>).</summary>
-    public long HostWaits;
-    public long ResidentBlocks;
-    public long ColdBlocks;
-    public long ResidentBytes;
-    public long ColdBytes;
-    public long ColdBytesPeak;
-    /// <summary>Device memory held: the pool, tables, view rings.</summary>
-    public long DeviceBytes;
-}
-
 /// <summary>
-/// A KV cache over a device. Members may be called from any thread. No member waits for the device, but for
-/// <see cref="Wait"/> and <see cref="WaitAsync"/>, which are for applications that need a result on the host, and are counted.
+/// A KV cache over a device. Members may be called from any thread. No member waits for the device, but for <see cref="Wait"/> and
+/// <see cref="WaitAsync"/>, which are for applications that need a result on the host, and are counted.
 /// </summary>
 public sealed class KvCache : IDisposable
 {
-    /// <summary>Opens a cache inside this process: the engine runs inline on the caller's thread.</summary>
-    /// <exception cref="KvException">A size is impossible; the message names it and the limit.</exception>
-    public static KvCache OpenEmbedded(IDevice device, KvCacheOptions options) => throw new NotSupportedException();
+    /// <summary>How long a waiting application sleeps before it lets the engine act again.</summary>
+    private static readonly TimeSpan _waitSlice = TimeSpan.FromMilliseconds(1);
+
+    private readonly Lock _lock = new();
+    private readonly KvMetrics _metrics = new();
+    private readonly EngineHost _host;
+    private readonly ClientState _client;
+    private StepRequest[] _batch = new StepRequest[256];
+    private long _hostWaits;
+    private bool _closed;
+
+    private KvCache(IDevice device, KvCacheOptions options)
+    {
+        Device = device;
+        _host = new EngineHost(device, options);
+        _client = _host.Engine.OpenClient(options.MaxPinnedBytes ?? options.PoolBytes);
+    }
 
     /// <summary>The device that the cache's memory lies on.</summary>
-    public IDevice Device => throw new NotSupportedException();
+    public IDevice Device { get; }
 
     /// <summary>Device address of the entry heap, for kernels.</summary>
-    public ulong EntriesAddress => throw new NotSupportedException();
+    public ulong EntriesAddress => _host.Entries.Address;
 
     /// <summary>Device address of the pool's byte 0, for kernels: an entry times 256 is an offset from here.</summary>
-    public ulong PoolAddress => throw new NotSupportedException();
+    public ulong PoolAddress => _host.Pool.Address;
+
+    /// <summary>Opens a cache inside this process: the engine runs inline on the caller's thread, under one lock.</summary>
+    /// <exception cref="KvException">A size is impossible; the message names it and the limit.</exception>
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
+    public static KvCache OpenEmbedded(IDevice device, KvCacheOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        return new KvCache(device, options);
+    }
 
     /// <summary>Registers a model. A sequence of it has one row per layout.</summary>
-    public KvModel RegisterModel(string name, params ReadOnlySpan<KvLayout> layouts) => throw new NotSupportedException();
+    /// <exception cref="KvException">There is no layout, one is out of range, or a block does not fit the pool.</exception>
+    public KvModel RegisterModel(string name, params ReadOnlySpan<KvLayout> layouts)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        KvCacheOptions.Check(nameof(layouts), layouts.Length, 1, 64, 1);
+        var shapes = new KvShape[layouts.Length];
+        var windows = new int[layouts.Length];
+        for (var i = 0; i < layouts.Length; i++)
+        {
+            ArgumentNullException.ThrowIfNull(layouts[i], nameof(layouts));
+            shapes[i] = layouts[i].ToShape();
+            windows[i] = layouts[i].WindowTokens;
+        }
+
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            return new KvModel(this, _host.Engine.RegisterModel(_client, shapes, windows), name, layouts.ToArray(), shapes);
+        }
+    }
 
     /// <summary>Opens a lane, an ordered flow of steps.</summary>
-    public KvLane OpenLane(KvLaneOptions? options = null) => throw new NotSupportedException();
+    /// <exception cref="KvException">A size is impossible; the message names it and the limit.</exception>
+    public KvLane OpenLane(KvLaneOptions? options = null)
+    {
+        options ??= new KvLaneOptions();
+        options.Validate();
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            KvCacheOptions.Check("The number of lanes", _client.Lanes.Count + 1, 1, 256, 1);
+            var state = _host.OpenLane(_client, options);
+            return new KvLane(this, state, _host.Timeline(state.Number, TimelineKind.Begin), _host.Timeline(state.Number, TimelineKind.End));
+        }
+    }
 
-    /// <summary>Observes points, serves steps that are busy, starts background work. Never blocks. Steps and other commands do the same.</summary>
-    public void Pump() => throw new NotSupportedException();
+    /// <summary>Observes points, serves steps that are busy, starts background work. Never blocks. Begin does the same.</summary>
+    public void Pump()
+    {
+        lock (_lock)
+        {
+            Turn();
+            _metrics.Report(_host.Engine.Counters);
+        }
+    }
 
     /// <summary>Blocks the calling thread until the point is reached, and counts that. Pumps while it waits.</summary>
     /// <returns>False if the timeout passed first.</returns>
-    public bool Wait(TimelinePoint point, TimeSpan timeout) => throw new NotSupportedException();
+    public bool Wait(TimelinePoint point, TimeSpan timeout)
+    {
+        ArgumentNullException.ThrowIfNull(point.Timeline, nameof(point));
+        CountHostWait();
+        var start = System.Diagnostics.Stopwatch.GetTimestamp();
+        while (!point.IsReached)
+        {
+            Pump();
+            if (System.Diagnostics.Stopwatch.GetElapsedTime(start) > timeout)
+            {
+                return point.IsReached;
+            }
+
+#pragma warning disable RS0030 // The application asked for this wait; nothing in the library does.
+            point.Timeline.WaitOnHost(point.Value, _waitSlice);
+#pragma warning restore RS0030
+        }
+
+        Pump();
+        return true;
+    }
 
     /// <summary>Completes when the point is reached, and counts that. Pumps while it waits.</summary>
-    public Task WaitAsync(TimelinePoint point, CancellationToken cancellation = default) => throw new NotSupportedException();
+    public async Task WaitAsync(TimelinePoint point, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(point.Timeline, nameof(point));
+        CountHostWait();
+        while (!point.IsReached)
+        {
+            Pump();
+            await Task.Delay(_waitSlice, cancellation).ConfigureAwait(false);
+        }
+
+        Pump();
+    }
 
     /// <summary>Counters. Allocates nothing.</summary>
-    public KvCacheStatistics GetStatistics() => throw new NotSupportedException();
+    public KvCacheStatistics GetStatistics()
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            var state = _host.Engine.State;
+            ref readonly var counters = ref _host.Engine.Counters;
+            return new KvCacheStatistics
+            {
+                Steps = counters.Steps,
+                RefusedSteps = counters.RefusedSteps,
+                BusySteps = counters.BusySteps,
+                CleanedBlocks = counters.CleanedBlocks,
+                EvictedBlocks = counters.EvictedBlocks,
+                ReloadedBlocks = counters.ReloadedBlocks,
+                MovedBlocks = counters.MovedBlocks,
+                BytesOut = counters.BytesOut,
+                BytesIn = counters.BytesIn,
+                BytesMoved = counters.BytesMoved,
+                HostWaits = Interlocked.Read(ref _hostWaits),
+                ResidentBlocks = state.Pool.UsedBlocks,
+                ResidentBytes = state.Pool.UsedBytes,
+                ColdBlocks = state.Cold.Pool.UsedBlocks,
+                ColdBytes = state.Cold.Pool.UsedBytes,
+                ColdBytesPeak = state.Cold.Pool.UsedBytesPeak,
+                DeviceBytes = _host.DeviceBytes,
+            };
+        }
+    }
 
-    /// <summary>Closes the cache: waits for nothing; the device's queues must be idle or are given up.</summary>
-    public void Dispose() => throw new NotSupportedException();
-}
+    /// <summary>Closes the cache and gives its queues, timelines and memory back. Enqueued work that has not started is given up.</summary>
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            if (_closed)
+            {
+                return;
+            }
 
-/// <summary>A registered model.</summary>
-public sealed class KvModel
-{
-    public string Name => throw new NotSupportedException();
+            _closed = true;
+            _host.Dispose();
+            _metrics.Dispose();
+        }
+    }
 
-    public IReadOnlyList<KvLayout> Layouts => throw new NotSupportedException();
+    internal KvSequence CreateSequence(KvModel model)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            var handle = _host.Engine.Sequences.Create(_client, model.Number);
+            return new KvSequence(this, handle, _host.Engine.State.Sequences[handle.Index].Id);
+        }
+    }
 
-    /// <summary>Strides of a layout, to pass to kernels.</summary>
-    public Kernels.KvShape Shape(int layout) => throw new NotSupportedException();
+    internal int TokenCount(SequenceHandle handle)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            return _host.Engine.Sequences.Find(_client, handle).BegunTokens;
+        }
+    }
 
-    /// <summary>Creates an empty sequence.</summary>
-    public KvSequence CreateSequence() => throw new NotSupportedException();
-}
+    internal KvStepStatus Begin(KvLane lane, ReadOnlySpan<KvStepItem> batch, out ulong number)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            if (batch.Length > _batch.Length)
+            {
+                KvCacheOptions.Check("The batch", batch.Length, 1, lane.MaxBatch, 1);
+                _batch = new StepRequest[batch.Length];
+            }
 
-/// <summary>A growing run of tokens of one model: a handle with a generation, valid until freed. Blittable-sized, compares by value.</summary>
-public readonly record struct KvSequence
-{
-    /// <summary>Number of the sequence, as views carry it.</summary>
-    public uint Id => throw new NotSupportedException();
+            for (var i = 0; i < batch.Length; i++)
+            {
+                _batch[i] = new StepRequest(HandleOf(batch[i].Sequence), batch[i].NewTokens);
+            }
 
-    /// <summary>Tokens after every step begun so far that was not refused.</summary>
-    public int TokenCount => throw new NotSupportedException();
+            Turn();
+            var status = _host.Engine.Begin(lane.State, _batch.AsSpan(0, batch.Length));
+            number = status == KvStepStatus.TooManySteps ? 0 : lane.State.Begun;
+            _metrics.Report(_host.Engine.Counters);
+            return status;
+        }
+    }
 
-    /// <summary>Keeps the first <paramref name="tokens"/> tokens, for steps begun later. Clears a refusal.</summary>
-    public void Truncate(int tokens) => throw new NotSupportedException();
+    internal KvStepStatus StatusOf(KvLane lane, ulong number)
+    {
+        lock (_lock)
+        {
+            return CacheEngine.StatusOf(lane.State, number);
+        }
+    }
 
-    /// <summary>Tells the token ids of the sequence from its first token not committed yet on (the seam for prefix sharing).</summary>
-    public void Commit(ReadOnlySpan<int> tokenIds) => throw new NotSupportedException();
+    internal void Truncate(SequenceHandle handle, int tokens)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            _host.Engine.Sequences.Truncate(_client, handle, tokens);
+        }
+    }
 
-    /// <summary>Copies what has no clean copy to cold memory and keeps it on the device. Returns blocks whose copy was enqueued.</summary>
-    public int Clean(KvLane lane) => throw new NotSupportedException();
+    internal void Commit(SequenceHandle handle, int count)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            _host.Engine.Sequences.Commit(_client, handle, count);
+        }
+    }
 
-    /// <summary>Cleans and drops: gives up the device copies. Returns blocks dropped (fewer than there are where they cannot be, now).</summary>
-    public int Evict(KvLane lane) => throw new NotSupportedException();
+    internal void Free(SequenceHandle handle)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            _host.Engine.Sequences.Free(_client, handle);
+        }
+    }
 
-    /// <summary>Reloads what is not on the device, ahead of a step. Returns blocks whose reload was enqueued.</summary>
-    public int Prefetch(KvLane lane) => throw new NotSupportedException();
+    internal int Clean(KvLane lane, SequenceHandle handle)
+    {
+        lock (_lock)
+        {
+            Turn(lane);
+            return _host.Engine.Sequences.Clean(lane.State, handle);
+        }
+    }
 
-    /// <summary>Moves up to <paramref name="maxBlocks"/> blocks on the device to other places. Returns blocks whose move was enqueued.</summary>
-    public int Move(KvLane lane, int maxBlocks) => throw new NotSupportedException();
+    internal int Evict(KvLane lane, SequenceHandle handle)
+    {
+        lock (_lock)
+        {
+            Turn(lane);
+            return _host.Engine.Sequences.Evict(lane.State, handle);
+        }
+    }
 
-    /// <summary>Frees the sequence; steps in flight that read it are not disturbed.</summary>
-    public void Free() => throw new NotSupportedException();
-}
+    internal int Prefetch(KvLane lane, SequenceHandle handle)
+    {
+        lock (_lock)
+        {
+            Turn(lane);
+            return _host.Engine.Sequences.Prefetch(lane.State, handle);
+        }
+    }
 
-/// <summary>An ordered flow of steps.</summary>
-public sealed class KvLane
-{
-    public int Depth => throw new NotSupportedException();
+    internal int Move(KvLane lane, SequenceHandle handle, int maxBlocks)
+    {
+        KvCacheOptions.Check(nameof(maxBlocks), maxBlocks, 0, int.MaxValue, 1);
+        lock (_lock)
+        {
+            Turn(lane);
+            return _host.Engine.Sequences.Move(lane.State, handle, 0, maxBlocks, background: false);
+        }
+    }
 
-    public int MaxBatch => throw new NotSupportedException();
+    private SequenceHandle HandleOf(KvSequence sequence) => sequence.Cache == this
+        ? sequence.Handle
+        : throw new KvException(KvError.ForeignHandle, $"Sequence {sequence.Id} is another cache's.");
 
-    /// <summary>
-    /// Begins a step over a batch: returns at once with its points and the addresses of its views, all known before the engine has placed a
-    /// single block. The caller then enqueues: wait begin, kernels, signal end — on a queue of its own, steps in order.
-    /// With status TooManySteps nothing was begun.
-    /// </summary>
-    public KvStep Begin(ReadOnlySpan<KvStepItem> batch) => throw new NotSupportedException();
+    private void Turn(KvLane lane)
+    {
+        ArgumentNullException.ThrowIfNull(lane);
+        if (lane.Cache != this)
+        {
+            throw new KvException(KvError.ForeignHandle, "The lane is another cache's.");
+        }
 
-    /// <summary>What became of step <paramref name="number"/> (one of the last Depth).</summary>
-    public KvStepStatus StatusOf(ulong number) => throw new NotSupportedException();
-}
+        Turn();
+    }
 
-/// <summary>A step that has been begun.</summary>
-public readonly struct KvStep
-{
-    public ulong Number => throw new NotSupportedException();
+    private void Turn()
+    {
+        ThrowIfClosed();
+        _host.Turn();
+    }
 
-    /// <summary>As known when Begin returned; a Busy step's later fate is in <see cref="KvLane.StatusOf"/>.</summary>
-    public KvStepStatus Status => throw new NotSupportedException();
+    private void CountHostWait()
+    {
+        Interlocked.Increment(ref _hostWaits);
+        _metrics.CountHostWait();
+    }
 
-    /// <summary>Kernels wait for this.</summary>
-    public TimelinePoint Begin => throw new NotSupportedException();
-
-    /// <summary>The client signals this after its kernels.</summary>
-    public TimelinePoint End => throw new NotSupportedException();
-
-    /// <summary>Device address of the views of a layout: one <see cref="Kernels.SequenceView"/> per item of the batch, in order.</summary>
-    public ulong ViewsAddress(int layout = 0) => throw new NotSupportedException();
+    private void ThrowIfClosed()
+    {
+        if (_closed)
+        {
+            throw new KvException(KvError.Closed, "The cache has been disposed.");
+        }
+    }
 }

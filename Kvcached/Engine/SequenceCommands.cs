@@ -236,9 +236,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
         }
     }
 
-    private static bool IsFreedAfter(ref readonly StepItemState item) => item.FreeAfter;
-
-    private bool IsFreed(SequenceState sequence) => sequence.WaitingSteps > 0 && IsFreedAfter(ref LastWaiting(sequence));
+    private bool IsFreed(SequenceState sequence) => sequence.WaitingSteps > 0 && LastWaiting(sequence).FreeAfter;
 
     private ref StepItemState LastWaiting(SequenceState sequence) =>
         ref state.Lanes[sequence.WaitingLane]!.StepAt(sequence.WaitingStep).Items[sequence.WaitingItem];

@@ -122,9 +122,10 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
             return KvStepStatus.NeverFits;
         }
 
-        var blocked = demand.NewlyPinned > 0 && state.PinnedBytes(lane.Client) + demand.NewlyPinned > lane.Client.MaxPinnedBytes;
-        blocked |= demand.NewBytes > 0 && _reservedFor is not null && _reservedFor != lane;
-        return !blocked ? KvStepStatus.Accepted : state.IsAnythingUnderWay() ? KvStepStatus.Busy : KvStepStatus.NoRoom;
+        // Both pass: what is pinned is let go of when steps end, and who holds the reservation is served or refused before that.
+        var overPinned = demand.NewlyPinned > 0 && state.PinnedBytes(lane.Client) + demand.NewlyPinned > lane.Client.MaxPinnedBytes;
+        var behindReservation = demand.NewBytes > 0 && _reservedFor is not null && _reservedFor != lane;
+        return overPinned || behindReservation ? KvStepStatus.Busy : KvStepStatus.Accepted;
     }
 
     private bool TryReserve(LaneState lane, StepRecord step, long newBytes)

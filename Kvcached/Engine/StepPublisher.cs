@@ -179,6 +179,11 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
         }
 
         sequence.Tokens += newTokens;
+        if (sequence.WaitingSteps == 0)
+        {
+            sequence.BegunTokens = sequence.Tokens;
+        }
+
         state.Policy.Touch(sequence);
     }
 

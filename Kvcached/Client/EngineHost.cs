@@ -1,0 +1,155 @@
+using Kvcached.Devices;
+using Kvcached.Engine;
+using Kvcached.Memory;
+
+namespace Kvcached;
+
+/// <summary>
+/// Gives an engine a device: makes queues and timelines, passes submissions on, and reads timelines for it. Called under the cache's lock.
+/// </summary>
+internal sealed class EngineHost : ISubmitter, IDisposable
+{
+    private readonly IDevice _device;
+    private readonly List<DeviceMemory> _memory = [];
+    private DeviceQueue?[] _queues = [];
+    private DeviceTimeline?[] _timelines = [];
+    private WaitPoint[] _waits = new WaitPoint[64];
+
+    public EngineHost(IDevice device, KvCacheOptions options)
+    {
+        _device = device;
+        try
+        {
+            Pool = Allocate(options.PoolBytes, MemoryKind.Device, "pool");
+            Entries = Allocate(options.TableBytes, MemoryKind.Device, "entries");
+            var cold = options.ColdBytes == 0 ? null : Allocate(options.ColdBytes, MemoryKind.Host, "cold");
+            AddQueue(Point.BackgroundLane, TimelineKind.In, "background");
+            AddTimeline(Point.BackgroundLane, TimelineKind.In, "background");
+            Engine = new CacheEngine(
+                new EngineOptions
+                {
+                    Pool = Pool,
+                    Entries = Entries,
+                    Cold = cold,
+                    MaxSequences = options.MaxSequences,
+                    CleanAheadBlocks = options.CleanAhead ? 32 : 0,
+                },
+                this);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public DeviceMemory Pool { get; }
+
+    public DeviceMemory Entries { get; }
+
+    public CacheEngine Engine { get; }
+
+    /// <summary>Device memory, and staging beside it.</summary>
+    public long DeviceBytes { get; private set; }
+
+    /// <summary>Makes queues, timelines and memory of a lane, then the lane.</summary>
+    public LaneState OpenLane(ClientState client, KvLaneOptions options)
+    {
+        var number = Engine.NextLane;
+        var bytes = LaneState.RingBytes(options.Depth, options.MaxBatch, options.MaxLayouts);
+        var views = Allocate(bytes, MemoryKind.Device, $"views of lane {number}");
+        var staging = Allocate(bytes, MemoryKind.Host, $"staging of lane {number}");
+        DeviceBytes += bytes;
+        AddQueue(number, TimelineKind.In, $"lane {number} in");
+        AddQueue(number, TimelineKind.Out, $"lane {number} out");
+        foreach (var kind in (ReadOnlySpan<TimelineKind>)[TimelineKind.Begin, TimelineKind.End, TimelineKind.In, TimelineKind.Out])
+        {
+            AddTimeline(number, kind, $"lane {number} {kind}");
+        }
+
+        return Engine.OpenLane(client, new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging));
+    }
+
+    public DeviceTimeline Timeline(int lane, TimelineKind kind) => _timelines[Point.TimelineOf(lane, kind)]!;
+
+    public void Submit(int queue, ReadOnlySpan<EngineWait> waits, CommandList commands, Point signal)
+    {
+        if (waits.Length > _waits.Length)
+        {
+            Array.Resize(ref _waits, waits.Length * 2);
+        }
+
+        for (var i = 0; i < waits.Length; i++)
+        {
+            _waits[i] = new WaitPoint(_timelines[waits[i].Point.Timeline]!, waits[i].Point.Value, (int)waits[i].Reason);
+        }
+
+        _queues[queue]!.Submit(_waits.AsSpan(0, waits.Length), commands, new TimelinePoint(_timelines[signal.Timeline]!, signal.Value));
+    }
+
+    /// <summary>Tells the engine what the timelines have reached, and lets it act on that.</summary>
+    public void Turn()
+    {
+        for (var i = 0; i < _timelines.Length; i++)
+        {
+            if (_timelines[i] is { } timeline)
+            {
+                Engine.Observe(i, timeline.Value);
+            }
+        }
+
+        Engine.Turn();
+    }
+
+    public void Dispose()
+    {
+        foreach (var queue in _queues)
+        {
+            queue?.Dispose();
+        }
+
+        foreach (var timeline in _timelines)
+        {
+            timeline?.Dispose();
+        }
+
+        foreach (var memory in _memory)
+        {
+            memory.Dispose();
+        }
+
+        _memory.Clear();
+        _queues = [];
+        _timelines = [];
+    }
+
+    private DeviceMemory Allocate(long bytes, MemoryKind kind, string label)
+    {
+        var memory = _device.Allocate(bytes, kind, label);
+        _memory.Add(memory);
+        DeviceBytes += kind == MemoryKind.Device ? bytes : 0;
+        return memory;
+    }
+
+    private void AddQueue(int lane, TimelineKind kind, string label)
+    {
+        var number = (lane * 2) + (kind == TimelineKind.Out ? 1 : 0);
+        if (number >= _queues.Length)
+        {
+            Array.Resize(ref _queues, number + 2);
+        }
+
+        _queues[number] = _device.CreateQueue(label);
+    }
+
+    private void AddTimeline(int lane, TimelineKind kind, string label)
+    {
+        var number = Point.TimelineOf(lane, kind);
+        if (number >= _timelines.Length)
+        {
+            Array.Resize(ref _timelines, number + 4);
+        }
+
+        _timelines[number] = _device.CreateTimeline(label);
+    }
+}

@@ -1,0 +1,73 @@
+namespace Kvcached;
+
+/// <summary>Sizes of an embedded cache.</summary>
+public sealed record KvCacheOptions
+{
+    /// <summary>Bytes of a unit: pool and cold memory are multiples of it.</summary>
+    public const long UnitBytes = 2 << 20;
+
+    /// <summary>Largest pool: what 32-bit entries reach in granules of 256 bytes.</summary>
+    public const long MaxPoolBytes = 1L << 40;
+
+    /// <summary>Bytes that <see cref="TableBytes"/> is a multiple of.</summary>
+    public const long TableUnitBytes = 16 << 10;
+
+    /// <summary>Device memory for blocks: a multiple of 2 MiB, at most 1 TiB.</summary>
+    public required long PoolBytes { get; init; }
+
+    /// <summary>Host memory for cold copies: a multiple of 2 MiB; 0 for none (nothing can be evicted then).</summary>
+    public required long ColdBytes { get; init; }
+
+    /// <summary>Device memory for rows of block entries, 4 bytes each: a multiple of 16 KiB.</summary>
+    public long TableBytes { get; init; } = 1 << 20;
+
+    /// <summary>Sequences that may exist at a time.</summary>
+    public int MaxSequences { get; init; } = 65536;
+
+    /// <summary>Bytes that this client's live steps may pin; null for the whole pool.</summary>
+    public long? MaxPinnedBytes { get; init; }
+
+    /// <summary>Whether blocks are cleaned ahead of need while the background queue is idle.</summary>
+    public bool CleanAhead { get; init; } = true;
+
+    internal void Validate()
+    {
+        Check(nameof(PoolBytes), PoolBytes, UnitBytes, MaxPoolBytes, UnitBytes);
+        Check(nameof(ColdBytes), ColdBytes, 0, MaxPoolBytes, UnitBytes);
+        Check(nameof(TableBytes), TableBytes, TableUnitBytes, 1L << 32, TableUnitBytes);
+        Check(nameof(MaxSequences), MaxSequences, 1, 1 << 24, 1);
+        if (MaxPinnedBytes is { } pinned)
+        {
+            Check(nameof(MaxPinnedBytes), pinned, 1, PoolBytes, 1);
+        }
+    }
+
+    internal static void Check(string name, long value, long min, long max, long multiple)
+    {
+        if (value < min || value > max || value % multiple != 0)
+        {
+            var multiples = multiple == 1 ? string.Empty : $" and a multiple of {multiple}";
+            throw new KvException(KvError.InvalidArgument, $"{name} is {value}; it must be {min} to {max}{multiples}.");
+        }
+    }
+}
+
+/// <summary>Size of a lane.</summary>
+public sealed record KvLaneOptions
+{
+    /// <summary>Steps that may be begun and not yet observed as ended.</summary>
+    public int Depth { get; init; } = 4;
+
+    /// <summary>Sequences in one step.</summary>
+    public int MaxBatch { get; init; } = 256;
+
+    /// <summary>Layouts of a model whose sequences take steps on the lane.</summary>
+    public int MaxLayouts { get; init; } = 4;
+
+    internal void Validate()
+    {
+        KvCacheOptions.Check(nameof(Depth), Depth, 1, 1024, 1);
+        KvCacheOptions.Check(nameof(MaxBatch), MaxBatch, 1, 65536, 1);
+        KvCacheOptions.Check(nameof(MaxLayouts), MaxLayouts, 1, 64, 1);
+    }
+}

@@ -1,0 +1,56 @@
+namespace Kvcached;
+
+/// <summary>What a cache has done since it was opened, and what it holds now.</summary>
+public record struct KvCacheStatistics
+{
+    /// <summary>Steps committed.</summary>
+    public long Steps { get; init; }
+
+    /// <summary>Steps refused (NeverFits, NoRoom).</summary>
+    public long RefusedSteps { get; init; }
+
+    /// <summary>Steps that had to wait in their lane.</summary>
+    public long BusySteps { get; init; }
+
+    /// <summary>Copies of blocks to cold memory.</summary>
+    public long CleanedBlocks { get; init; }
+
+    /// <summary>Device copies given up whose content is kept cold.</summary>
+    public long EvictedBlocks { get; init; }
+
+    /// <summary>Copies of blocks from cold memory.</summary>
+    public long ReloadedBlocks { get; init; }
+
+    /// <summary>Copies of blocks from one place of the pool to another.</summary>
+    public long MovedBlocks { get; init; }
+
+    /// <summary>Bytes copied to cold memory.</summary>
+    public long BytesOut { get; init; }
+
+    /// <summary>Bytes copied from cold memory.</summary>
+    public long BytesIn { get; init; }
+
+    /// <summary>Bytes moved inside the pool.</summary>
+    public long BytesMoved { get; init; }
+
+    /// <summary>Waits for a point by the application (<see cref="KvCache.Wait"/>, <see cref="KvCache.WaitAsync"/>).</summary>
+    public long HostWaits { get; init; }
+
+    /// <summary>Blocks on the device now.</summary>
+    public long ResidentBlocks { get; init; }
+
+    /// <summary>Bytes of blocks on the device now.</summary>
+    public long ResidentBytes { get; init; }
+
+    /// <summary>Cold copies now.</summary>
+    public long ColdBlocks { get; init; }
+
+    /// <summary>Bytes of cold copies now.</summary>
+    public long ColdBytes { get; init; }
+
+    /// <summary>Most bytes of cold copies at any time.</summary>
+    public long ColdBytesPeak { get; init; }
+
+    /// <summary>Device memory that the cache holds: the pool, the entry heap, view rings, and the staging of its lanes.</summary>
+    public long DeviceBytes { get; init; }
+}

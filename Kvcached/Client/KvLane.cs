@@ -1,0 +1,95 @@
+using Kvcached.Devices;
+using Kvcached.Engine;
+
+namespace Kvcached;
+
+/// <summary>One sequence of a step, and how many tokens the step appends to it.</summary>
+public readonly record struct KvStepItem(KvSequence Sequence, int NewTokens);
+
+/// <summary>
+/// A lane: an ordered flow of steps. Points and view addresses of a step are known before the engine has placed a block, so a client never
+/// waits for it.
+/// <code>
+///   var step = lane.Begin(batch);
+///   queue.Submit([wait step.Begin], kernels(step.ViewsAddress()), step.End)     one queue, steps in order
+/// </code>
+/// Thread-safe.
+/// </summary>
+public sealed class KvLane
+{
+    private readonly DeviceTimeline _begin;
+    private readonly DeviceTimeline _end;
+
+    internal KvLane(KvCache cache, LaneState state, DeviceTimeline begin, DeviceTimeline end)
+    {
+        Cache = cache;
+        State = state;
+        _begin = begin;
+        _end = end;
+    }
+
+    /// <summary>Steps that may be begun and not yet observed as ended.</summary>
+    public int Depth => State.Depth;
+
+    /// <summary>Sequences in one step.</summary>
+    public int MaxBatch => State.MaxBatch;
+
+    internal KvCache Cache { get; }
+
+    internal LaneState State { get; }
+
+    /// <summary>
+    /// Begins a step over a batch and returns at once. The caller then enqueues, on a queue of its own and in the order of the steps: wait for
+    /// <see cref="KvStep.Begin"/>, kernels, signal <see cref="KvStep.End"/> — also where the step is Busy or refused: kernels then find refused
+    /// views and nothing to do. With status TooManySteps nothing was begun.
+    /// </summary>
+    /// <exception cref="KvException">
+    /// The batch is empty or larger than <see cref="MaxBatch"/>, names a sequence twice, or one that is stale, foreign or of another model.
+    /// </exception>
+    public KvStep Begin(ReadOnlySpan<KvStepItem> batch)
+    {
+        var status = Cache.Begin(this, batch, out var number);
+        return new KvStep(this, status, number);
+    }
+
+    /// <summary>What became of a step: one of the last <see cref="Depth"/>, Unknown otherwise.</summary>
+    public KvStepStatus StatusOf(ulong number) => Cache.StatusOf(this, number);
+
+    internal TimelinePoint BeginOf(ulong step) => new(_begin, step);
+
+    internal TimelinePoint EndOf(ulong step) => new(_end, step);
+
+    internal ulong ViewsAddress(ulong step, int layout)
+    {
+        KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);
+        return State.ViewRing.Address + (ulong)State.ViewOffset(step, layout);
+    }
+}
+
+/// <summary>A step that has been begun.</summary>
+public readonly record struct KvStep
+{
+    private readonly KvLane _lane;
+
+    internal KvStep(KvLane lane, KvStepStatus status, ulong number)
+    {
+        _lane = lane;
+        Status = status;
+        Number = number;
+    }
+
+    /// <summary>The step's number on its lane, from 1; 0 where the status is TooManySteps.</summary>
+    public ulong Number { get; }
+
+    /// <summary>What was known when Begin returned; what becomes of a Busy step, <see cref="KvLane.StatusOf"/> tells.</summary>
+    public KvStepStatus Status { get; }
+
+    /// <summary>Kernels wait for this point.</summary>
+    public TimelinePoint Begin => _lane.BeginOf(Number);
+
+    /// <summary>The client signals this point after its kernels.</summary>
+    public TimelinePoint End => _lane.EndOf(Number);
+
+    /// <summary>Device address of the views of a layout: a <see cref="Kernels.SequenceView"/> for each item of the batch, in order.</summary>
+    public ulong ViewsAddress(int layout = 0) => _lane.ViewsAddress(Number, layout);
+}

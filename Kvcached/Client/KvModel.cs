@@ -1,0 +1,36 @@
+using Kvcached.Engine;
+using Kvcached.Kernels;
+
+namespace Kvcached;
+
+/// <summary>A registered model: the shape of its sequences. Thread-safe.</summary>
+public sealed class KvModel
+{
+    private readonly KvShape[] _shapes;
+
+    internal KvModel(KvCache cache, int number, string name, KvLayout[] layouts, KvShape[] shapes)
+    {
+        Cache = cache;
+        Number = number;
+        Name = name;
+        Layouts = layouts;
+        _shapes = shapes;
+    }
+
+    /// <summary>The model's name, in messages.</summary>
+    public string Name { get; }
+
+    /// <summary>Its layouts: a sequence has a row, and a step an array of views, for each.</summary>
+    public IReadOnlyList<KvLayout> Layouts { get; }
+
+    internal KvCache Cache { get; }
+
+    internal int Number { get; }
+
+    /// <summary>Strides of a layout, to pass to kernels.</summary>
+    public KvShape Shape(int layout = 0) => _shapes[layout];
+
+    /// <summary>Creates an empty sequence.</summary>
+    /// <exception cref="KvException">The cache holds as many sequences as it may, or is closed.</exception>
+    public KvSequence CreateSequence() => Cache.CreateSequence(this);
+}

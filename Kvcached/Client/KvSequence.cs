@@ -1,0 +1,54 @@
+using Kvcached.Sequences;
+
+namespace Kvcached;
+
+/// <summary>
+/// A growing run of tokens of one model: a handle, valid until freed; a freed sequence's handle is told from its successor's. Every member
+/// throws <see cref="KvException"/> on a stale or foreign handle. Thread-safe.
+/// </summary>
+public readonly record struct KvSequence
+{
+    private readonly KvCache? _cache;
+
+    internal KvSequence(KvCache cache, SequenceHandle handle, uint id)
+    {
+        _cache = cache;
+        Handle = handle;
+        Id = id;
+    }
+
+    /// <summary>Number of the sequence, as views carry it; never given twice by a cache.</summary>
+    public uint Id { get; }
+
+    /// <summary>Tokens after every step begun so far that was not refused.</summary>
+    public int TokenCount => Cache.TokenCount(Handle);
+
+    internal SequenceHandle Handle { get; }
+
+    internal KvCache Cache => _cache ?? throw new KvException(KvError.InvalidArgument, "The default sequence handle names no sequence.");
+
+    /// <summary>Keeps the first <paramref name="tokens"/> tokens, for steps begun later. Clears a refusal.</summary>
+    public void Truncate(int tokens) => Cache.Truncate(Handle, tokens);
+
+    /// <summary>Tells token ids, from the first token not told yet on. A seam: sharing of full blocks by content comes later.</summary>
+    public void Commit(ReadOnlySpan<int> tokenIds) => Cache.Commit(Handle, tokenIds.Length);
+
+    /// <summary>Copies what has no clean copy to cold memory and keeps it on the device.</summary>
+    /// <returns>Copies enqueued; 0 where the sequence's last step is another lane's and has not been observed as ended.</returns>
+    public int Clean(KvLane lane) => Cache.Clean(lane, Handle);
+
+    /// <summary>Cleans and drops: gives up the device copies. Steps in flight go on reading them undisturbed.</summary>
+    /// <returns>Blocks dropped: fewer than there are where cold memory is full.</returns>
+    public int Evict(KvLane lane) => Cache.Evict(lane, Handle);
+
+    /// <summary>Reloads what is not on the device, ahead of a step, as far as there is room.</summary>
+    /// <returns>Copies enqueued.</returns>
+    public int Prefetch(KvLane lane) => Cache.Prefetch(lane, Handle);
+
+    /// <summary>Moves up to <paramref name="maxBlocks"/> blocks on the device to other places of the pool.</summary>
+    /// <returns>Moves enqueued.</returns>
+    public int Move(KvLane lane, int maxBlocks) => Cache.Move(lane, Handle, maxBlocks);
+
+    /// <summary>Frees the sequence. Steps in flight that read it are not disturbed.</summary>
+    public void Free() => Cache.Free(Handle);
+}
