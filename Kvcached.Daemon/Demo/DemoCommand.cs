@@ -1,14 +1,110 @@
 using System.CommandLine;
+using Kvcached.Devices.Cpu;
+using Spectre.Console;
 
 namespace Kvcached.Daemon.Demo;
 
 /// <summary><c>kvcached demo</c>: a transformer decodes on a pool a third of what its KV cache needs.</summary>
 internal static class DemoCommand
 {
+    private const int Failed = 1;
+
+    private static readonly Option<string?> Text = new("--text")
+    {
+        Description = "Cut prompts from this file (default: the repository's documents).",
+        HelpName = "file",
+    };
+
+    private static readonly Option<bool> Json = new("--json")
+    {
+        Description = "Write nothing but the JSON object to stdout; progress goes to stderr.",
+    };
+
+    private static readonly Option<int> Seed = Count("--seed", "Seed of weights, workload and policy", 1, 0, int.MaxValue);
+
+    private static readonly Option<int> Sequences = Count("--sequences", "Sequences that live at a time", 64, 64, 1024);
+
+    private static readonly Option<int> Generate = Count("--generate", "Tokens that most requests generate", 64, 48, 192);
+
     public static Command Create()
     {
-        var command = new Command("demo", "Decodes with a transformer on a pool a third of what its KV cache needs, and compares every token with runs that never evict.");
-        command.SetAction(int (_) => throw new UsageException("demo: not available yet."));
+        var command = new Command("demo", "Decodes with a transformer on a pool a third of what its KV cache needs, and compares every token with runs that never evict.")
+        {
+            Text, Json, Seed, Sequences, Generate,
+        };
+        command.SetAction(parse => Run(parse));
         return command;
+    }
+
+    private static int Run(ParseResult parse)
+    {
+        var text = parse.GetValue(Text) is { } path ? DemoText.Read(path) : DemoText.Documents();
+        var options = new DemoOptions
+        {
+            Text = text,
+            Workload = new WorkloadOptions
+            {
+                Seed = parse.GetValue(Seed),
+                Live = parse.GetValue(Sequences),
+                Generate = parse.GetValue(Generate),
+            },
+        };
+        try
+        {
+            return Run(options, parse.GetValue(Json));
+        }
+        catch (DemoFailedException error)
+        {
+            Console.Error.WriteLine($"kvcached: demo: {error.Message}");
+            return Failed;
+        }
+    }
+
+    private static int Run(DemoOptions options, bool json)
+    {
+        var output = json ? Console.Error : Console.Out;
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
+        DemoReport? report = null;
+        if (console.Profile.Out.IsTerminal)
+        {
+            TableDisplay.Run(console, display => report = Run(options, display));
+        }
+        else
+        {
+            report = Run(options, new LineDisplay(output));
+        }
+
+        Console.Out.WriteLine(report!.ToJson());
+        var failures = report.Failures(new DemoTargets());
+        foreach (var failure in failures)
+        {
+            Console.Error.WriteLine($"kvcached: demo: {failure}");
+        }
+
+        return failures.Count == 0 ? 0 : Failed;
+    }
+
+    private static DemoReport Run(DemoOptions options, IDemoDisplay display)
+    {
+        using var device = new CpuDevice(new CpuDeviceOptions { Kernels = Transformer.CpuKernels });
+        return new DemoRunner(device, options, display).Run();
+    }
+
+    private static Option<int> Count(string name, string description, int fallback, int least, int most)
+    {
+        var option = new Option<int>(name)
+        {
+            Description = $"{description} ({least} to {most}; default {fallback}).",
+            DefaultValueFactory = _ => fallback,
+        };
+        option.Validators.Add(result =>
+        {
+            var value = result.GetValueOrDefault<int>();
+            if (value < least || value > most)
+            {
+                result.AddError($"{name} is {value}; it must be between {least} and {most}.");
+            }
+        });
+        return option;
     }
 }

@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using Kvcached.Devices.Linux;
 using Kvcached.Kernels;
+using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Devices.Cpu;
 
@@ -35,7 +36,7 @@ public sealed unsafe class CpuDevice : IDevice
         CheckRange(options.WorkerSpinMicroseconds, 0, 10_000, nameof(options.WorkerSpinMicroseconds));
         CheckRange(options.MaxBytes ?? long.MaxValue, 1, long.MaxValue, nameof(options.MaxBytes));
         ArgumentNullException.ThrowIfNull(options.Kernels);
-        Kernels = [.. options.Kernels];
+        Kernels = [.. CpuKernelLibrary.All, .. options.Kernels];
         for (var i = 0; i < Kernels.Length; i++)
         {
             AddKernel(i);

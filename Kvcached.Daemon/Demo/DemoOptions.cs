@@ -1,0 +1,21 @@
+namespace Kvcached.Daemon.Demo;
+
+/// <summary>What the demo runs.</summary>
+internal sealed record DemoOptions
+{
+    public ModelShape Model { get; init; } = new();
+
+    public WorkloadOptions Workload { get; init; } = new();
+
+    /// <summary>What prompts are cut from.</summary>
+    public required ReadOnlyMemory<byte> Text { get; init; }
+
+    /// <summary>Consecutive steps over which no managed byte may be allocated.</summary>
+    public int ManagedWindowSteps { get; init; } = 200;
+
+    /// <summary>Batch of the evicting run.</summary>
+    public int MaxBatch { get; init; } = 12;
+
+    /// <summary>Batch of the contiguous run.</summary>
+    public int ContiguousMaxBatch { get; init; } = 32;
+}

@@ -1,0 +1,172 @@
+using Kvcached.Devices;
+using Kvcached.Kernels;
+using Kvcached.Kernels.Cpu;
+
+namespace Kvcached.Daemon.Demo;
+
+/// <summary>Sizes of a run's cache.</summary>
+internal sealed record PagedKvOptions
+{
+    public required long PoolBytes { get; init; }
+
+    public required long ColdBytes { get; init; }
+
+    /// <summary>Steps that may be begun and not yet observed as ended.</summary>
+    public int Depth { get; init; } = 4;
+
+    /// <summary>Whether the policy's actions are done.</summary>
+    public bool HasPolicy { get; init; } = true;
+}
+
+/// <summary>Keys and values in a cache: a sequence per request, one lane.</summary>
+internal sealed class PagedKv : IKvSource
+{
+    /// <summary>Most blocks that the policy moves at a time.</summary>
+    private const int MovedBlocks = 4;
+
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(120);
+
+    private readonly Schedule _schedule;
+    private readonly PagedKvOptions _options;
+    private readonly KvCache _cache;
+    private readonly KvModel _model;
+    private readonly KvLane _lane;
+    private readonly KvShape _shape;
+    private readonly DeviceMemory _requests;
+    private readonly KvSequence[] _sequences;
+    private readonly int[] _tokens;
+    private readonly KvStepItem[] _batch;
+    private readonly TimelinePoint[] _ends;
+    private ulong _begun;
+
+    public PagedKv(IDevice device, ModelShape shape, Schedule schedule, PagedKvOptions options)
+    {
+        _schedule = schedule;
+        _options = options;
+        _cache = KvCache.OpenEmbedded(device, new KvCacheOptions { PoolBytes = options.PoolBytes, ColdBytes = options.ColdBytes });
+        _model = _cache.RegisterModel("demo", shape.Layout);
+        _lane = _cache.OpenLane(new KvLaneOptions { Depth = options.Depth, MaxBatch = schedule.MaxItems });
+        _shape = _model.Shape(0);
+        _requests = ScheduleTable.Create(device, schedule);
+        _sequences = new KvSequence[schedule.Requests.Count];
+        _tokens = new int[schedule.Requests.Count];
+        _batch = new KvStepItem[schedule.MaxItems];
+        _ends = new TimelinePoint[options.Depth];
+        Attention = AttentionLayer.Paged(device, shape);
+    }
+
+    public AttentionLayer Attention { get; }
+
+    public KvCacheStatistics Statistics => _cache.GetStatistics();
+
+    /// <summary>Steps that were accepted as they were begun.</summary>
+    public int AcceptedSteps { get; private set; }
+
+    public BegunStep Begin(int step)
+    {
+        var planned = _schedule.Steps[step];
+        for (var i = 0; i < planned.Items; i++)
+        {
+            var (request, newTokens) = _schedule.Items[planned.FirstItem + i];
+            if (_tokens[request] == 0)
+            {
+                _sequences[request] = _model.CreateSequence();
+            }
+
+            _tokens[request] += newTokens;
+            _batch[i] = new KvStepItem(_sequences[request], newTokens);
+        }
+
+        var begun = BeginOnLane(_batch.AsSpan(0, planned.Items), step);
+        _ends[_begun++ % (ulong)_ends.Length] = begun.End;
+        var kv = new KvBatch
+        {
+            Views = begun.ViewsAddress(),
+            Entries = _cache.EntriesAddress,
+            Pool = _cache.PoolAddress,
+            Shape = _shape,
+            Batch = (uint)planned.Items,
+            Format = ElementFormat.Float16,
+        };
+        var input = new StepInput(kv, ScheduleTable.AddressOf(_requests, planned), planned.Rows, planned.IsPrefill);
+        return new BegunStep(input, new WaitPoint(begun.Begin.Timeline, begun.Begin.Value), begun.End);
+    }
+
+    public void Submitted(int step)
+    {
+        var planned = _schedule.Steps[step];
+        for (var i = 0; i < planned.Items; i++)
+        {
+            var request = _schedule.Items[planned.FirstItem + i].Request;
+            if (_tokens[request] == _schedule.Requests[request].Context)
+            {
+                _sequences[request].Free();
+            }
+        }
+
+        if (_options.HasPolicy)
+        {
+            Act(planned.Action, planned.ActionRequest);
+        }
+    }
+
+    /// <summary>Does to a request's sequence what the policy asks for; returns the blocks concerned.</summary>
+    public int Act(PolicyAction action, int request) => action switch
+    {
+        PolicyAction.Move => _sequences[request].Move(_lane, MovedBlocks),
+        PolicyAction.Clean => _sequences[request].Clean(_lane),
+        PolicyAction.Evict => _sequences[request].Evict(_lane),
+        PolicyAction.Prefetch => _sequences[request].Prefetch(_lane),
+        _ => 0,
+    };
+
+    public void WaitForEnd()
+    {
+        if (_begun > 0)
+        {
+            Wait(_ends[(_begun - 1) % (ulong)_ends.Length]);
+        }
+
+        var refused = Statistics.RefusedSteps;
+        if (refused > 0)
+        {
+            throw new DemoFailedException($"{refused} steps were refused; the schedule needs all of them.");
+        }
+    }
+
+    public void Dispose()
+    {
+        _cache.Dispose();
+        _requests.Dispose();
+    }
+
+    /// <summary>Begins a step; where the lane is full, waits for the oldest step on it and begins again.</summary>
+    private KvStep BeginOnLane(ReadOnlySpan<KvStepItem> batch, int step)
+    {
+        while (true)
+        {
+            var begun = _lane.Begin(batch);
+            switch (begun.Status)
+            {
+                case KvStepStatus.Accepted:
+                    AcceptedSteps++;
+                    return begun;
+                case KvStepStatus.Busy:
+                    return begun;
+                case KvStepStatus.TooManySteps:
+                    Wait(_ends[_begun % (ulong)_ends.Length]);
+                    break;
+                default:
+                    throw new DemoFailedException($"Step {step} was refused: {begun.Status}.");
+            }
+        }
+    }
+
+    private void Wait(TimelinePoint point)
+    {
+        if (!_cache.Wait(point, Timeout))
+        {
+            throw new DemoFailedException($"{point.Timeline.Label} did not reach {point.Value} within {Timeout.TotalSeconds} s; it is at {point.Timeline.Value}.");
+        }
+    }
+}
