@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Kvcached.Kernels.Cpu;
 
@@ -170,7 +171,8 @@ internal unsafe struct AttentionRows
         }
     }
 
-    // Tokens from to to − 1 of one plane and head, to float32, one entry read per block.
+    // Tokens from to to − 1 of one plane and head, to float32, one entry read per block. What is widened next, the values of these tokens or
+    // the keys of the next tile, is fetched meanwhile: rows of blocks are too short for the processor to see a pattern in time.
     private readonly void Widen<TSource, TElements>(KvBatch* kv, TSource source, int plane, int head, int from, int to, float* target)
         where TSource : struct, ITokenSource<TSource>
         where TElements : struct, IElements
@@ -178,14 +180,37 @@ internal unsafe struct AttentionRows
         ref readonly var shape = ref kv->Shape;
         var inToken = ((ulong)(uint)plane * shape.PlaneStride) + ((ulong)(uint)head * shape.HeadStride);
         var stride = (nint)shape.TokenStride;
+        var bytes = (int)(shape.HeadDim * shape.ElementBytes);
         for (var token = from; token < to;)
         {
             var elements = source.Locate(token, out var run) + inToken;
             run = int.Min(run, to - token);
-            token += run;
-            for (; run > 0; run--, elements += stride, target += _plan.PaddedDim)
+            var next = elements + shape.PlaneStride;
+            if (plane == ValuePlane)
             {
+                var nextToken = int.Min(token + AttentionPlan.TileTokens, End - 1);
+                next = source.Locate(nextToken, out _) + inToken - shape.PlaneStride;
+            }
+
+            token += run;
+            for (; run > 0; run--, elements += stride, next += stride, target += _plan.PaddedDim)
+            {
+                Prefetch(next, bytes);
                 TElements.Widen(elements, target, _plan.Dim);
+            }
+        }
+    }
+
+    // A hint: it cannot fault, and reads nothing that a kernel computes with.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(byte* address, int bytes)
+    {
+        if (Sse.IsSupported)
+        {
+            const int lineBytes = 64;
+            for (var i = 0; i < bytes; i += lineBytes)
+            {
+                Sse.Prefetch0(address + i);
             }
         }
     }

@@ -85,6 +85,9 @@ internal readonly unsafe struct BFloat16Elements : IElements
 /// <summary>IEEE 754 binary16, converted by integer arithmetic because the runtime has no vector conversion.</summary>
 internal readonly unsafe struct Float16Elements : IElements
 {
+    /// <summary>The exponent of infinity and NaN.</summary>
+    private const int SpecialExponent = 0x7C00;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Widen(byte* source, float* target, int count)
     {
@@ -92,24 +95,40 @@ internal readonly unsafe struct Float16Elements : IElements
         var i = 0;
         if (Vector512.IsHardwareAccelerated)
         {
-            for (; i <= count - Vector512<ushort>.Count; i += Vector512<ushort>.Count)
+            for (; i <= count - Vector512<short>.Count; i += Vector512<short>.Count)
             {
-                var (lower, upper) = Vector512.Widen(Vector512.Load(values + i));
-                Widen(lower).Store(target + i);
-                Widen(upper).Store(target + i + Vector512<float>.Count);
+                var halves = Vector512.Load((short*)source + i);
+                var exponents = halves & Vector512.Create((short)SpecialExponent);
+                if (Vector512.EqualsAny(exponents, Vector512.Create((short)SpecialExponent)))
+                {
+                    WidenOneByOne(values + i, target + i, Vector512<short>.Count);
+                    continue;
+                }
+
+                var (lower, upper) = Vector512.Widen(halves);
+                Scale(lower).Store(target + i);
+                Scale(upper).Store(target + i + Vector512<float>.Count);
             }
         }
 
-        for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+        for (; i <= count - Vector256<short>.Count; i += Vector256<short>.Count)
         {
-            var (lower, upper) = Vector256.Widen(Vector256.Load(values + i));
-            Widen(lower).Store(target + i);
-            Widen(upper).Store(target + i + Vector256<float>.Count);
+            var halves = Vector256.Load((short*)source + i);
+            var exponents = halves & Vector256.Create((short)SpecialExponent);
+            if (Vector256.EqualsAny(exponents, Vector256.Create((short)SpecialExponent)))
+            {
+                WidenOneByOne(values + i, target + i, Vector256<short>.Count);
+                continue;
+            }
+
+            var (lower, upper) = Vector256.Widen(halves);
+            Scale(lower).Store(target + i);
+            Scale(upper).Store(target + i + Vector256<float>.Count);
         }
 
-        for (; i < count; i++)
+        if (i < count)
         {
-            target[i] = (float)BitConverter.UInt16BitsToHalf(values[i]);
+            WidenOneByOne(values + i, target + i, count - i);
         }
     }
 
@@ -130,27 +149,24 @@ internal readonly unsafe struct Float16Elements : IElements
         }
     }
 
-    // Exponent and mantissa moved into place make a float32 that is 2^112 too small, subnormals included; the product is exact. Only
-    // infinity and NaN need their exponent filled up.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Widen(Vector512<uint> half)
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void WidenOneByOne(ushort* source, float* target, int count)
     {
-        var magnitude = (half & Vector512.Create(0x7FFFu)) << 13;
-        var sign = (half & Vector512.Create(0x8000u)) << 16;
-        var scaled = (magnitude.AsSingle() * Vector512.Create(5.192296858534828e33f)).AsUInt32();
-        var special = Vector512.GreaterThan(magnitude.AsInt32(), Vector512.Create(0x0F7FFFFF)).AsUInt32();
-        return (scaled | sign | (special & Vector512.Create(0x7F800000u))).AsSingle();
+        for (var i = 0; i < count; i++)
+        {
+            target[i] = (float)BitConverter.UInt16BitsToHalf(source[i]);
+        }
     }
 
+    // Sign, exponent and mantissa moved into place, the copies of the sign masked away, make a float32 that is 2^112 too small, subnormals
+    // included; the product is exact. Infinity and NaN do not come here.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Widen(Vector256<uint> half)
-    {
-        var magnitude = (half & Vector256.Create(0x7FFFu)) << 13;
-        var sign = (half & Vector256.Create(0x8000u)) << 16;
-        var scaled = (magnitude.AsSingle() * Vector256.Create(5.192296858534828e33f)).AsUInt32();
-        var special = Vector256.GreaterThan(magnitude.AsInt32(), Vector256.Create(0x0F7FFFFF)).AsUInt32();
-        return (scaled | sign | (special & Vector256.Create(0x7F800000u))).AsSingle();
-    }
+    private static Vector512<float> Scale(Vector512<int> half) =>
+        ((half << 13) & Vector512.Create(unchecked((int)0x8FFFE000))).AsSingle() * Vector512.Create(5.192296858534828e33f);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Scale(Vector256<int> half) =>
+        ((half << 13) & Vector256.Create(unchecked((int)0x8FFFE000))).AsSingle() * Vector256.Create(5.192296858534828e33f);
 
     private static Vector256<uint> Round(Vector256<float> value)
     {

@@ -15,9 +15,15 @@ internal static class AttentionReference
         {
             var q = query.AsSpan(head * parameters.HeadDim, parameters.HeadDim).ToArray();
             var kvHead = head / parameters.Group;
-            var scores = Enumerable.Range(low, position + 1 - low)
-                .Select(token => Enumerable.Range(0, q.Length).Sum(i => q[i] * problem.Stored(sequence, token, 0, kvHead, i)) / Math.Sqrt(q.Length))
-                .ToArray();
+            var scores = new double[position + 1 - low];
+            for (var token = 0; token < scores.Length; token++)
+            {
+                for (var i = 0; i < q.Length; i++)
+                {
+                    scores[token] += q[i] * problem.Stored(sequence, low + token, 0, kvHead, i) / Math.Sqrt(q.Length);
+                }
+            }
+
             var max = scores.Max();
             var weights = Array.ConvertAll(scores, score => Math.Exp(score - max));
             var sum = weights.Sum();
