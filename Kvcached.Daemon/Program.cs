@@ -1,12 +1,14 @@
 using System.CommandLine;
 using Kvcached.Daemon;
 using Kvcached.Daemon.Demo;
+using Kvcached.Daemon.Replay;
 
 const int usageError = 2;
 
 var root = new RootCommand("A user-mode, indirection-table KV-cache memory manager for LLM inference.")
 {
     DemoCommand.Create(),
+    ReplayCommand.Create(),
 };
 
 var parse = root.Parse(args);

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Kernels.Cpu;
 using Spectre.Console;
 
 namespace Kvcached.Daemon.Replay;
@@ -12,13 +13,13 @@ internal static class ReplayCommand
     private const int Failed = 1;
 
     private static readonly Option<string?> Trace = new("--trace") { Description = "Trace to replay: an Azure CSV or a Mooncake JSONL file, told apart by content. Without it a workload like Azure's is generated.", HelpName = "file" };
-    private static readonly Option<int?> Requests = new("--requests") { Description = $"Requests to replay (default: all of the trace, or {ReplayOptions.DefaultGeneratedRequests} generated ones).", HelpName = "n" };
+    private static readonly Option<int> Requests = new("--requests") { Description = $"Requests to replay (default: all of the trace, or {ReplayOptions.DefaultGeneratedRequests} generated ones).", HelpName = "n" };
     private static readonly Option<long> Pool = SizeParser.Option("--pool", "Device memory for blocks, a multiple of 2MiB", ReplayOptions.DefaultPoolBytes);
     private static readonly Option<string?> Cold = new("--cold") { Description = "Host memory for cold copies, a multiple of 2MiB (default: what the largest requests that can be live together need).", HelpName = "size" };
-    private static readonly Option<string> Layout = new("--layout") { Description = $"Bytes per token and tokens per block (default {ReplayLayout.Default}).", HelpName = "bytesxtokens", DefaultValueFactory = _ => ReplayLayout.Default.ToString() };
-    private static readonly Option<string> Speed = new("--speed") { Description = "How many times faster than in the trace requests arrive, or max: all at once (default max).", HelpName = "x|max", DefaultValueFactory = _ => "max" };
-    private static readonly Option<int?> Active = new("--active") { Description = "Live requests (default: three times what the pool holds).", HelpName = "n" };
-    private static readonly Option<int> Seed = new("--seed") { Description = "Seed of the generated workload and of the truncations (default 1).", HelpName = "n", DefaultValueFactory = _ => 1 };
+    private static readonly Option<string> Layout = new("--layout") { Description = "Bytes per token and tokens per block.", HelpName = "bytesxtokens", DefaultValueFactory = _ => ReplayLayout.Default.ToString() };
+    private static readonly Option<string> Speed = new("--speed") { Description = "How many times faster than in the trace requests arrive, or max: all at once.", HelpName = "x|max", DefaultValueFactory = _ => "max" };
+    private static readonly Option<int> Active = new("--active") { Description = "Live requests (default: three times what the pool holds).", HelpName = "n" };
+    private static readonly Option<int> Seed = new("--seed") { Description = "Seed of the generated workload and of the truncations.", HelpName = "n", DefaultValueFactory = _ => 1 };
     private static readonly Option<bool> FlipBit = new("--flip-bit") { Description = "Flip one bit of cold memory: the run must notice, and exits 1." };
     private static readonly Option<bool> Json = new("--json") { Description = "Write nothing but the JSON line to standard output." };
 
@@ -43,7 +44,7 @@ internal static class ReplayCommand
         try
         {
             var plan = ReplayPlan.Create(options, ReadRequests(options));
-            using var device = new ColdMemoryTap(new CpuDevice(new CpuDeviceOptions { Kernels = [Kernels.Cpu.StampKernel.Kernel, Kernels.Cpu.VerifyKernel.Kernel] }));
+            using var device = new ColdMemoryTap(new CpuDevice(new CpuDeviceOptions { Kernels = CpuKernelLibrary.All }));
             using var run = new ReplayRun(device, plan, options);
             var report = WithProgress(plan, run.Run) with { ElapsedSeconds = Math.Round(Stopwatch.GetElapsedTime(started).TotalSeconds, 3) };
             return Conclude(options, json, report, output, errors);
@@ -61,19 +62,15 @@ internal static class ReplayCommand
 
     private static ReplayOptions ReadOptions(ParseResult parse)
     {
-        var requests = parse.GetValue(Requests);
-        var active = parse.GetValue(Active);
-        RequirePositive("--requests", requests, ReplayOptions.MaxRequests);
-        RequirePositive("--active", active, ReplayOptions.MaxActive);
         return new ReplayOptions
         {
             TracePath = parse.GetValue(Trace),
-            Requests = requests ?? 0,
+            Requests = ReadCount(parse, Requests, ReplayOptions.MaxRequests),
             PoolBytes = parse.GetValue(Pool),
             ColdBytes = ReadCold(parse.GetValue(Cold)),
             Layout = ReplayLayout.Parse(parse.GetValue(Layout)!),
             Speed = ReplayOptions.ParseSpeed(parse.GetValue(Speed)!),
-            Active = active ?? 0,
+            Active = ReadCount(parse, Active, ReplayOptions.MaxActive),
             Seed = parse.GetValue(Seed),
             FlipBit = parse.GetValue(FlipBit),
         };
@@ -91,12 +88,18 @@ internal static class ReplayCommand
             : throw new UsageException($"--cold: {text}; a replay evicts, so it must be at least {SizeParser.Format(ReplayOptions.UnitBytes)}.");
     }
 
-    private static void RequirePositive(string name, int? value, int max)
+    /// <summary>Reads a count: 0, which asks for the default, only where the option is not given.</summary>
+    private static int ReadCount(ParseResult parse, Option<int> option, int max)
     {
-        if (value < 1)
+        if (parse.GetResult(option) is null)
         {
-            throw new UsageException($"{name}: {value}; it must be between 1 and {max}.");
+            return 0;
         }
+
+        var value = parse.GetValue(option);
+        return value >= 1 && value <= max
+            ? value
+            : throw new UsageException($"{option.Name}: {value}; it must be between 1 and {max}.");
     }
 
     private static TraceRequest[] ReadRequests(ReplayOptions options)

@@ -59,15 +59,15 @@ internal sealed record ReplayReport
 
     /// <summary>Granules that a step should have read and no kernel compared.</summary>
     [JsonIgnore]
-    public required long Unverified { get; init; }
+    public long Unverified { get; init; }
 
     /// <summary>Where the first mismatch was; null without one.</summary>
     [JsonIgnore]
-    public required string? FirstMismatch { get; init; }
+    public string? FirstMismatch { get; init; }
 
     /// <summary>What was flipped on purpose; null for nothing.</summary>
     [JsonIgnore]
-    public required string? Flipped { get; init; }
+    public string? Flipped { get; init; }
 
     /// <summary>Whether every request was served and every granule was what it must be.</summary>
     [JsonIgnore]

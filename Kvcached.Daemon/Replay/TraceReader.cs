@@ -49,6 +49,11 @@ internal static class TraceReader
 
     private static StreamReader Open(string path)
     {
+        if (Directory.Exists(path))
+        {
+            throw new TraceException(path, 0, "is a folder, not a trace.");
+        }
+
         try
         {
             return new StreamReader(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read), new UTF8Encoding(false, throwOnInvalidBytes: true));

@@ -103,6 +103,7 @@ public sealed class TraceReaderTests : IDisposable
     {
         var error = Assert.Throws<TraceException>(() => TraceReader.Read(Path.GetTempPath(), 10).ToArray());
         Assert.Equal(0, error.Line);
+        Assert.Contains("is a folder", error.Message, StringComparison.Ordinal);
     }
 
     public void Dispose() => File.Delete(_path);

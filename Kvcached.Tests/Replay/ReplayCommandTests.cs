@@ -1,0 +1,140 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Kvcached.Daemon;
+using Kvcached.Daemon.Replay;
+using Xunit;
+
+namespace Kvcached.Tests.Replay;
+
+public class ReplayCommandTests
+{
+    private const long PoolBytes = 8 << 20;
+
+    private static readonly string[] Fields =
+    [
+        "requests", "refused", "tokens", "steps", "evicted_blocks", "reloaded_blocks", "bytes_out", "bytes_in", "verified_granules", "mismatched_granules",
+        "p50_step_us", "p99_step_us", "device_bytes_peak", "cold_bytes_peak", "elapsed_s",
+    ];
+
+    [Fact]
+    public void A_generated_workload_on_a_pool_that_is_too_small_verifies_every_granule_that_its_steps_read()
+    {
+        var (exit, report, errors) = Replay(new ReplayOptions { Requests = 40, PoolBytes = PoolBytes });
+        Assert.Equal("", errors);
+        Assert.Equal(0, exit);
+        Assert.Equal((40, 0, 0), (Number(report, "requests"), Number(report, "refused"), Number(report, "mismatched_granules")));
+        Assert.True(Number(report, "bytes_in") >= 10 * PoolBytes);
+        Assert.True(Number(report, "evicted_blocks") > 1_000);
+        Assert.True(Number(report, "device_bytes_peak") >= PoolBytes);
+    }
+
+    [Fact]
+    public void As_many_granules_are_verified_as_steps_of_the_workload_read()
+    {
+        // 10 requests of 3 chunks (512 tokens each: a 16th of the pool) and 4 tokens, none of them truncated with this seed.
+        var (_, report, _) = Replay(Trace("2023-11-16 18:15:46,1200,4", 10), PoolBytes, seed: 3);
+        const int prefill = 512 + 1024 + 1200;
+        const int decode = 1201 + 1202 + 1203 + 1204;
+        Assert.Equal(10 * 4 * (prefill + decode), Number(report, "verified_granules"));
+        Assert.Equal(10 * 1204, Number(report, "tokens"));
+    }
+
+    [Fact]
+    public void A_truncated_request_is_regrown_to_its_full_length()
+    {
+        var (exit, report, _) = Replay(Trace("2023-11-16 18:15:46,100,60", 64), PoolBytes, seed: 1);
+        Assert.Equal(0, exit);
+        // Requests that were truncated wrote some tokens twice: one in 16 of them, up to 24 tokens.
+        Assert.InRange(Number(report, "tokens"), (64 * 160) + 1, (64 * 160) + (64 * 24));
+    }
+
+    [Fact]
+    public void A_Mooncake_trace_is_replayed_at_a_multiple_of_its_own_speed()
+    {
+        var lines = Enumerable.Range(0, 8).Select(i => $$"""{"timestamp": {{i * 1000}}, "input_length": 900, "output_length": 20, "hash_ids": [1]}""");
+        var (exit, report, _) = Replay(string.Join('\n', lines), PoolBytes, seed: 1, speed: 20);
+        Assert.Equal(0, exit);
+        Assert.Equal(8, Number(report, "requests"));
+        Assert.True(report.GetProperty("elapsed_s").GetDouble() >= 7.0 / 20);
+    }
+
+    [Fact]
+    public void A_bit_flipped_in_cold_memory_is_a_mismatch_and_exit_code_1()
+    {
+        var (exit, report, errors) = Replay(new ReplayOptions { Requests = 40, PoolBytes = PoolBytes, FlipBit = true });
+        Assert.Equal(1, exit);
+        Assert.True(Number(report, "mismatched_granules") >= 1);
+        Assert.Contains("flipped bit", errors, StringComparison.Ordinal);
+        Assert.Contains("the first: sequence", errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_request_that_can_never_fit_is_refused_alone()
+    {
+        var text = Trace("2023-11-16 18:15:46,100,10", 6) + "\n2023-11-16 18:15:46,9000,10\n2023-11-16 18:15:46,100,10";
+        var (exit, report, errors) = Replay(text, PoolBytes, seed: 3);
+        Assert.Equal(1, exit);
+        Assert.Equal((8, 1, 0), (Number(report, "requests"), Number(report, "refused"), Number(report, "mismatched_granules")));
+        Assert.Contains("1 of 8 requests were refused", errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_wrong_line_of_a_trace_is_bad_input()
+    {
+        var error = Assert.Throws<UsageException>(() => Replay(Trace("2023-11-16 18:15:46,100", 1), PoolBytes, seed: 1));
+        Assert.Contains("line 2: 2 fields", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_report_for_people_ends_with_the_line_of_JSON()
+    {
+        var output = new StringWriter(CultureInfo.InvariantCulture);
+        ReplayCommand.Execute(new ReplayOptions { Requests = 2, PoolBytes = PoolBytes }, json: false, output, TextWriter.Null);
+        var lines = output.ToString().TrimEnd().Split('\n');
+        Assert.StartsWith("requests  2, 0 refused", lines[0], StringComparison.Ordinal);
+        Assert.Equal(Fields, FieldsOf(lines[^1]));
+    }
+
+    [Fact]
+    public void With_json_the_line_is_all_of_standard_output()
+    {
+        var output = new StringWriter(CultureInfo.InvariantCulture);
+        ReplayCommand.Execute(new ReplayOptions { Requests = 2, PoolBytes = PoolBytes }, json: true, output, TextWriter.Null);
+        Assert.Equal(Fields, FieldsOf(Assert.Single(output.ToString().TrimEnd().Split('\n'))));
+    }
+
+    private static (int Exit, JsonElement Report, string Errors) Replay(string trace, long poolBytes, int seed, double speed = double.PositiveInfinity)
+    {
+        var path = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(path, trace, Encoding.UTF8);
+            return Replay(new ReplayOptions { TracePath = path, PoolBytes = poolBytes, Seed = seed, Speed = speed });
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    private static (int Exit, JsonElement Report, string Errors) Replay(ReplayOptions options)
+    {
+        var output = new StringWriter(CultureInfo.InvariantCulture);
+        var errors = new StringWriter(CultureInfo.InvariantCulture);
+        var exit = ReplayCommand.Execute(options, json: true, output, errors);
+        using var document = JsonDocument.Parse(output.ToString());
+        return (exit, document.RootElement.Clone(), errors.ToString());
+    }
+
+    private static string Trace(string line, int times) =>
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n" + string.Join('\n', Enumerable.Repeat(line, times));
+
+    private static string[] FieldsOf(string json)
+    {
+        using var document = JsonDocument.Parse(json);
+        return [.. document.RootElement.EnumerateObject().Select(property => property.Name)];
+    }
+
+    private static long Number(JsonElement report, string field) => report.GetProperty(field).GetInt64();
+}
