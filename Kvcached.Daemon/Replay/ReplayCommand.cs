@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Diagnostics;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
-using Kvcached.Kernels.Cpu;
 using Spectre.Console;
 
 namespace Kvcached.Daemon.Replay;
@@ -44,7 +43,7 @@ internal static class ReplayCommand
         try
         {
             var plan = ReplayPlan.Create(options, ReadRequests(options));
-            using var device = new ColdMemoryTap(new CpuDevice(new CpuDeviceOptions { Kernels = CpuKernelLibrary.All }));
+            using var device = new ColdMemoryTap(new CpuDevice());
             using var run = new ReplayRun(device, plan, options);
             var report = WithProgress(plan, run.Run) with { ElapsedSeconds = Math.Round(Stopwatch.GetElapsedTime(started).TotalSeconds, 3) };
             return Conclude(options, json, report, output, errors);
