@@ -71,6 +71,28 @@ public class SimHostTests
     });
 
     [Fact]
+    public void What_a_killed_queue_did_may_be_overwritten_only_once_its_end_was_observed()
+    {
+        static void Program(SimRig rig, bool observe)
+        {
+            rig.Submit(rig.A, new(rig.TimeA, 1), list => list.Fill(rig.Pool, 0, 512, 1));
+            Assert.True(rig.Device.RunSlice());
+            Assert.Throws<InvalidOperationException>(() => rig.Device.ObserveEnd(rig.A));
+            rig.Device.Kill(rig.Device.FindQueue("a")!);
+            if (observe)
+            {
+                rig.Device.ObserveEnd(rig.A);
+            }
+
+            rig.TimeA.Signal(1ul << 40);
+            rig.Submit(rig.B, new(rig.TimeB, 1), list => list.Fill(rig.Pool, 0, 512, 2), new WaitPoint(rig.TimeA, 1));
+        }
+
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, observe: true));
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, rig => Program(rig, observe: false));
+    }
+
+    [Fact]
     public void An_observed_order_counts_for_submissions_unless_the_options_say_otherwise()
     {
         static void Program(SimRig rig)

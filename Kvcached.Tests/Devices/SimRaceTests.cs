@@ -76,20 +76,44 @@ public class SimRaceTests
         rig.Submit(rig.B, new(rig.TimeB, 1), list => list.Copy(rig.Cold, 0, rig.Pool, 0, 4096), new WaitPoint(time, 2));
     });
 
-    [Fact]
-    public void A_point_long_past_is_still_credited_with_what_it_carried() => SimRig.ExpectCleanOnEverySeed(rig =>
+    [Theory]
+    [InlineData(5, true)]
+    [InlineData(8, true)]
+    [InlineData(12, false)]
+    [InlineData(90, false)]
+    public void A_point_long_past_is_credited_with_what_it_carried_and_with_what_was_observed(int written, bool clean)
     {
-        rig.Submit(rig.B, new(rig.TimeB, 1), list => list.Fill(rig.Pool, 0, 256, 9));
-        for (ulong value = 1; value <= 100; value++)
+        void Program(SimRig rig)
         {
-            rig.Submit(rig.A, new(rig.TimeA, value), list => list.Fill(rig.Pool, 256 + ((long)value % 8 * 256), 256, 1));
-            rig.Device.RunSlices(2);
-            _ = rig.TimeA.Value;
+            for (var value = 1; value <= 60; value++)
+            {
+                Write(rig, value);
+                rig.Device.RunUntilIdle();
+                if (value == 8)
+                {
+                    Assert.Equal(8ul, rig.TimeA.Value);
+                }
+            }
+
+            rig.Submit(rig.B, new(rig.TimeB, 1), list => list.Copy(rig.Cold, 0, rig.Pool, written % 60 * 256, 256), new WaitPoint(rig.TimeA, 5));
+            for (var value = 61; value <= 119; value++)
+            {
+                Write(rig, value);
+            }
         }
 
-        rig.Device.RunUntilIdle();
-        rig.Submit(rig.B, new(rig.TimeB, 2), list => list.Fill(rig.Pool, 512, 256, 9), new WaitPoint(rig.TimeA, 97));
-    });
+        static void Write(SimRig rig, int value) =>
+            rig.Submit(rig.A, new(rig.TimeA, (ulong)value), list => list.Fill(rig.Pool, value % 60 * 256, 256, 1), value > 60 ? [new(rig.TimeB, 1)] : []);
+
+        if (clean)
+        {
+            SimRig.ExpectCleanOnEverySeed(Program);
+        }
+        else
+        {
+            SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, Program);
+        }
+    }
 
     [Fact]
     public void Cells_of_four_bytes_keep_neighbouring_entries_apart()

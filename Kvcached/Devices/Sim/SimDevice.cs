@@ -220,6 +220,25 @@ public sealed partial class SimDevice : IDevice
     /// <summary>Ends a queue where it stands, in the middle of a command even: what it has not done it never does.</summary>
     public void Kill(DeviceQueue queue) => End(Own(queue), finishStarted: false);
 
+    /// <summary>
+    /// Tells the acting host that a queue which was killed or disposed does nothing any more: what it did counts as observed. For the
+    /// proof of death that must come before anything of a dead client is reclaimed (I9).
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The queue still has work.</exception>
+    public void ObserveEnd(DeviceQueue queue)
+    {
+        var own = Own(queue);
+        if (!own.IsDisposed || own.Head is not null)
+        {
+            throw new InvalidOperationException($"{own.Label} has not ended.");
+        }
+
+        _hosts[Host].Clock.Join(in own.Clock);
+    }
+
+    /// <summary>The open queue of this label, also where its owner holds it through a decorator; null if there is none.</summary>
+    public DeviceQueue? FindQueue(string label) => Array.Find(_queues, queue => queue is { IsDisposed: false } && queue.Label == label);
+
     /// <summary>Works of a queue that have not ended.</summary>
     public int Pending(DeviceQueue queue)
     {
