@@ -60,15 +60,22 @@ public class SimHostTests
     });
 
     [Fact]
-    public void What_one_host_observed_is_not_credited_to_another() => SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, rig =>
+    public void What_one_host_observed_is_credited_to_it_and_not_to_another()
     {
-        var client = rig.Device.AddHost("client");
-        CopyStaging(rig, 1);
-        rig.Device.RunUntilIdle();
-        _ = rig.TimeA.Value;
-        rig.Device.Host = client;
-        rig.Cold.NoteHostWrite(0, 256);
-    });
+        static void Program(SimRig rig, int observer)
+        {
+            var client = rig.Device.AddHost("client");
+            CopyStaging(rig, 1);
+            rig.Device.RunUntilIdle();
+            rig.Device.Host = observer;
+            Assert.Equal(1ul, rig.TimeA.Value);
+            rig.Device.Host = client;
+            rig.Cold.NoteHostWrite(0, 256);
+        }
+
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, rig => Program(rig, observer: 0));
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, observer: 1), new SimOptions());
+    }
 
     [Fact]
     public void What_a_killed_queue_did_may_be_overwritten_only_once_its_end_was_observed()
