@@ -74,7 +74,7 @@ public class SimHostTests
         }
 
         SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, rig => Program(rig, observer: 0));
-        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, observer: 1), new SimOptions());
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, observer: 1));
     }
 
     [Fact]
