@@ -25,9 +25,8 @@ internal static class ShortRun
             throw new DemoFailedException($"A short run needs sequences of {context} tokens; the model takes {shape.MaxContext}.");
         }
 
-        return Workload.Create(text, new WorkloadOptions { Live = count, Waiting = 0, MinContext = context, MaxContext = context, Generate = Generated, Seed = 1 })
-            .Select(request => request with { Prompt = request.Prompt[..tokens] })
-            .ToArray();
+        var random = new Random(count);
+        return [.. Enumerable.Range(0, count).Select(number => new Request(number, Workload.Cut(text, random, tokens), context))];
     }
 
     /// <summary>What the contiguous kernels make of the same schedule.</summary>

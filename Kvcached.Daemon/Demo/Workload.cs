@@ -60,19 +60,8 @@ internal static class Workload
         return requests;
     }
 
-    /// <summary>Every eighth or so of the first requests is short; the waiting ones, which start when those end, take the rest of the time.</summary>
-    private static int Share(int number, WorkloadOptions options)
-    {
-        if (number >= options.Live)
-        {
-            return options.Generate * 2 / 3;
-        }
-
-        var isShort = options.Waiting > 0 && number % Math.Max(1, options.Live / options.Waiting) == 1;
-        return isShort ? options.Generate / 3 : options.Generate;
-    }
-
-    private static ReadOnlyMemory<byte> Cut(ReadOnlyMemory<byte> text, Random random, int length)
+    /// <summary>A piece of the text at a random place; the text over and over where it is too short.</summary>
+    public static ReadOnlyMemory<byte> Cut(ReadOnlyMemory<byte> text, Random random, int length)
     {
         if (length <= text.Length)
         {
@@ -86,5 +75,17 @@ internal static class Workload
         }
 
         return repeated;
+    }
+
+    /// <summary>Every eighth or so of the first requests is short; the waiting ones, which start when those end, take the rest of the time.</summary>
+    private static int Share(int number, WorkloadOptions options)
+    {
+        if (number >= options.Live)
+        {
+            return options.Generate * 2 / 3;
+        }
+
+        var isShort = options.Waiting > 0 && number % Math.Max(1, options.Live / options.Waiting) == 1;
+        return isShort ? options.Generate / 3 : options.Generate;
     }
 }
