@@ -7,19 +7,29 @@ internal readonly record struct GateResult(int Steps, long Evictions, long Reloa
 
 /// <summary>
 /// Proves that no host thread waits for the device (I1): with every device queue held closed, pipelined steps with evictions, reloads and
-/// moves are all accepted and every call returns; then the gate opens and the results are right. Two sequences are prefilled before the
-/// gate closes; behind it, a third and turns of all three on a pool that holds two of them.
+/// moves are all accepted and every call returns; then the gate opens and the results are right. More sequences are prefilled than the pool
+/// holds, so that the first of them are cold when the gate closes; behind it, steps of a few sequences push others out, bring them back, and
+/// one is evicted, though its step cannot have run, and brought back: all ordered on the lane alone.
 /// </summary>
 internal sealed class GateTest(IDevice device, ModelShape shape, Transformer transformer, ReadOnlyMemory<byte> text)
 {
     /// <summary>Far more than the few hundred tokens take; a call that waits for the device never returns.</summary>
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(15);
 
-    private const int Prefills = 2;
-    private const int GatedSteps = 7;
-    private const int A = 0;
-    private const int B = 1;
-    private const int C = 2;
+    private const int Sequences = 8;
+    private const int Resident = Sequences - 1;
+    private const int Cold = 0;
+    private const int NextCold = 1;
+
+    private static readonly (int Request, PolicyAction Action)[] Gated =
+    [
+        (Resident, PolicyAction.Move),
+        (Cold, PolicyAction.Evict),
+        (NextCold, PolicyAction.None),
+        (Cold, PolicyAction.Move),
+        (Resident, PolicyAction.None),
+        (NextCold, PolicyAction.None),
+    ];
 
     public GateResult Run()
     {
@@ -28,21 +38,21 @@ internal sealed class GateTest(IDevice device, ModelShape shape, Transformer tra
         using var watchdog = new Watchdog(Limit, $"the gate test did not end within {Limit.TotalSeconds} s: a call waits for the device while its queues are held closed (I1)");
         using var gated = new GatedDevice(device);
         using var transcript = new Transcript(device, schedule.Requests);
-        var options = new PagedKvOptions { PoolBytes = ShortRun.PoolBytes, ColdBytes = ShortRun.ColdBytes, Depth = GatedSteps + 1 };
+        var options = new PagedKvOptions { PoolBytes = ShortRun.PoolBytes, ColdBytes = ShortRun.ColdBytes, Depth = Gated.Length + 1 };
         using var kv = new PagedKv(gated, shape, schedule, options);
         using var run = new DecodeRun(gated, schedule, transformer, kv, transcript);
-        run.Enqueue(0, Prefills);
+        run.Enqueue(0, Sequences);
         kv.WaitForEnd();
 
         gated.Close();
         var before = kv.Statistics;
         var acceptedBefore = kv.AcceptedSteps;
-        run.Enqueue(Prefills, Prefills + GatedSteps);
+        run.Enqueue(Sequences, Sequences + Gated.Length);
         var after = kv.Statistics;
         var accepted = kv.AcceptedSteps - acceptedBefore;
         gated.Open();
 
-        run.Enqueue(Prefills + GatedSteps, schedule.Steps.Count);
+        run.Enqueue(Sequences + Gated.Length, schedule.Steps.Count);
         kv.WaitForEnd();
         return new GateResult(
             accepted,
@@ -54,21 +64,11 @@ internal sealed class GateTest(IDevice device, ModelShape shape, Transformer tra
 
     private Schedule Plan()
     {
-        var requests = ShortRun.Requests(shape, text, 3);
-        var prompt = requests[A].Prompt.Length;
+        var requests = ShortRun.Requests(shape, text, Sequences);
         List<(int Request, int NewTokens, PolicyAction Action)> steps =
         [
-            (A, prompt, PolicyAction.None),
-            (B, prompt, PolicyAction.None),
-
-            // Behind the gate: C pushes others out, and each of the next turns brings back what the turn before pushed out.
-            (A, 1, PolicyAction.Move),
-            (C, prompt, PolicyAction.None),
-            (B, 1, PolicyAction.None),
-            (A, 1, PolicyAction.Move),
-            (C, 1, PolicyAction.None),
-            (B, 1, PolicyAction.Move),
-            (A, 1, PolicyAction.None),
+            .. requests.Select(request => (request.Number, request.Prompt.Length, PolicyAction.None)),
+            .. Gated.Select(step => (step.Request, 1, step.Action)),
         ];
         var tokens = new int[requests.Length];
         foreach (var (request, newTokens, _) in steps)

@@ -3,7 +3,7 @@ using Kvcached.Devices;
 namespace Kvcached.Daemon.Demo;
 
 /// <summary>
-/// The sizes of the short runs (gate test, flip test): a pool of two units, and sequences of which it holds two, but not three.
+/// The sizes of the short runs (gate test, flip test): a pool of two units, and sequences of which it holds six.
 /// </summary>
 internal static class ShortRun
 {
@@ -14,10 +14,10 @@ internal static class ShortRun
     /// <summary>Tokens that a sequence generates.</summary>
     public const int Generated = 8;
 
-    /// <summary>Requests whose prompts fill whole blocks, eleven out of 32 parts of the pool each.</summary>
+    /// <summary>Requests whose prompts fill whole blocks, five of 32 parts of the pool each.</summary>
     public static Request[] Requests(ModelShape shape, ReadOnlyMemory<byte> text, int count)
     {
-        var blocks = (int)(PoolBytes / shape.BlockBytes * 11 / 32);
+        var blocks = (int)(PoolBytes / shape.BlockBytes * 5 / 32);
         var tokens = Math.Max(1, blocks) * shape.TokensPerBlock;
         var context = tokens + Generated - 1;
         if (context > shape.MaxContext)
