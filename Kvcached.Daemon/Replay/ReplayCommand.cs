@@ -34,7 +34,7 @@ internal static class ReplayCommand
     }
 
     /// <summary>Runs a replay and writes its report.</summary>
-    /// <returns>0 if every request was served and every granule verified; 1 otherwise.</returns>
+    /// <returns>0 if every request was served and every granule verified; 1 otherwise, and whenever a bit was to be flipped.</returns>
     /// <exception cref="UsageException">An option or the trace cannot be used.</exception>
     public static int Execute(ReplayOptions options, bool json, TextWriter output, TextWriter errors)
     {
@@ -52,7 +52,7 @@ internal static class ReplayCommand
         {
             throw new UsageException($"replay: {error.Message}", error);
         }
-        catch (ReplayStalledException error)
+        catch (Exception error) when (error is ReplayStalledException or DeviceLostException)
         {
             errors.WriteLine($"kvcached: replay: {error.Message}");
             return Failed;
