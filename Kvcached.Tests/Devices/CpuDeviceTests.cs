@@ -144,6 +144,36 @@ public sealed class CpuDeviceTests : IDisposable
         Assert.Equal(0, MemoryMarshal.Read<int>(words.HostSpan(1024, 4)));
     }
 
+    [Fact]
+    public void A_launch_ends_after_the_last_item_of_a_slow_helper()
+    {
+        var words = _device.Allocate(64, MemoryKind.Host, "words");
+        _commands.Launch(_device.LoadKernel(CpuTestKernels.SlowHelper), new SlowHelperArguments { Begun = words.Address, Result = words.Address + 4 });
+        _commands.Copy(words, 8, words, 4, 4);
+        var point = new TimelinePoint(_device.CreateTimeline("timeline"), 1);
+        _device.CreateQueue("queue").Submit([], _commands, point);
+        Assert.True(point.Timeline.WaitOnHost(1, Patience));
+        Assert.Equal(1, MemoryMarshal.Read<int>(words.HostSpan(8, 4)));
+    }
+
+    [Fact]
+    public unsafe void Nothing_can_be_claimed_of_a_launch_while_its_fields_are_written()
+    {
+        const int ItemsOffset = 80;
+        var launches = GC.AllocateArray<KernelLaunch>(1, pinned: true);
+        ref var launch = ref launches[0];
+        launch.Prepare();
+        Assert.False(launch.TryClaim(out _));
+        launch.Open(CpuTestKernels.All[0], 0, null, 2);
+        Assert.True(launch.TryClaim(out var first) && launch.TryClaim(out var second) && first.Item == 0 && second.Item == 1);
+        Assert.False(launch.TryClaim(out _));
+        launch.Close();
+
+        // What a helper may see in the middle of the next Open.
+        MemoryMarshal.Write(MemoryMarshal.AsBytes(launches.AsSpan())[ItemsOffset..], int.MaxValue);
+        Assert.False(launch.TryClaim(out _));
+    }
+
     [Theory]
     [InlineData(CpuTestKernels.Throw)]
     [InlineData(CpuTestKernels.NegativeItems)]
@@ -164,6 +194,7 @@ public sealed class CpuDeviceTests : IDisposable
         AssertNamed(Assert.Throws<DeviceLostException>(() => other.Submit([], _commands, new TimelinePoint(timeline, 2))));
         AssertNamed(_device.Fault!);
         Assert.Equal(0ul, timeline.Value);
+        Assert.Equal(0, MemoryMarshal.Read<int>(word.HostSpan(0, 4)));
         _device.Dispose();
 
         void AssertNamed(DeviceLostException e) => Assert.Contains(failing, e.Message, StringComparison.Ordinal);

@@ -15,6 +15,9 @@ internal static unsafe class CpuTestKernels
     /// <summary><see cref="WorkerArguments"/>: a worker's word is 1 while an item runs on it; Errors counts workers out of range or taken twice, and arguments that are not aligned to 16 bytes.</summary>
     internal const string CheckWorkers = "test.check_workers";
 
+    /// <summary><see cref="SlowHelperArguments"/>: two items. Worker 0's does not end before a helper has begun the other, which takes long and then writes 1 to Result.</summary>
+    internal const string SlowHelper = "test.slow_helper";
+
     /// <summary><see cref="MixArguments"/>: one item per word of a group; makes a group of a number and three other groups.</summary>
     internal const string Mix = "test.mix";
 
@@ -29,6 +32,7 @@ internal static unsafe class CpuTestKernels
         new(Throw, &TwoItems, &ThrowOnSecond),
         new(NegativeItems, &LessThanNoItems, &ThrowOnSecond),
         new(CheckWorkers, &WorkerItems, &CheckWorker),
+        new(SlowHelper, &TwoItems, &AwaitHelperOrBeSlow),
         new(Mix, &MixItems, &MixItem),
     ];
 
@@ -86,6 +90,23 @@ internal static unsafe class CpuTestKernels
         Volatile.Write(ref taken, 0);
     }
 
+    private static void AwaitHelperOrBeSlow(void* arguments, int item, int worker)
+    {
+        var a = (SlowHelperArguments*)arguments;
+        ref var begun = ref *(int*)a->Begun;
+        if (worker != 0)
+        {
+            Volatile.Write(ref begun, 1);
+            Thread.Sleep(2);
+            Volatile.Write(ref *(int*)a->Result, 1);
+        }
+
+        while (Volatile.Read(ref begun) == 0)
+        {
+            Thread.Yield();
+        }
+    }
+
     private static int MixItems(void* arguments) => MixWords;
 
     private static void MixItem(void* arguments, int item, int worker)
@@ -116,6 +137,13 @@ internal struct WorkerArguments
     public ulong Errors;
     public int Workers;
     public int Items;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+internal struct SlowHelperArguments
+{
+    public ulong Begun;
+    public ulong Result;
 }
 
 [StructLayout(LayoutKind.Sequential)]
