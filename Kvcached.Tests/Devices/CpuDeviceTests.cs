@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Kernels;
+using Kvcached.Kernels.Cpu;
 using Xunit;
 
 namespace Kvcached.Tests.Devices;
@@ -32,10 +33,17 @@ public sealed class CpuDeviceTests : IDisposable
     [Fact]
     public void Two_kernels_of_one_name_are_refused()
     {
-        var options = new CpuDeviceOptions { Kernels = [.. CpuTestKernels.All, CpuTestKernels.All[0]] };
-        Assert.Contains(CpuTestKernels.All[0].Name, Assert.Throws<ArgumentException>(() => new CpuDevice(options)).Message, StringComparison.Ordinal);
-        Assert.Throws<ArgumentException>(() => new CpuDevice(new CpuDeviceOptions { Kernels = [default(CpuKernel)] }));
+        AssertRefused(CpuTestKernels.All[0].Name, [.. CpuTestKernels.All, CpuTestKernels.All[0]]);
+        AssertRefused(CpuKernelLibrary.All[0].Name, [CpuKernelLibrary.All[0]]);
+        AssertRefused("Kernel", [default]);
+
+        static void AssertRefused(string name, IReadOnlyList<CpuKernel> kernels) =>
+            Assert.Contains(name, Assert.Throws<ArgumentException>(() => new CpuDevice(new CpuDeviceOptions { Kernels = kernels })).Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Kernels_of_the_library_are_there() =>
+        Assert.All(CpuKernelLibrary.All, k => Assert.Equal(k.Name, _device.LoadKernel(k.Name).Name));
 
     [Fact]
     public void Memory_is_counted_by_kind_in_whole_pages()

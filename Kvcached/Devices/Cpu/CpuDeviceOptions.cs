@@ -8,7 +8,7 @@ public sealed record CpuDeviceOptions
     /// <summary>Threads that run the items of one kernel launch, the queue's own included: 1 to 1,024.</summary>
     public int Workers { get; init; } = Environment.ProcessorCount;
 
-    /// <summary>Kernels beside those of <c>Kvcached.Kernels</c>. Names are unique.</summary>
+    /// <summary>Kernels beside those of <c>Kvcached.Kernels</c>, which every cpu device has. Names are unique.</summary>
     public IReadOnlyList<CpuKernel> Kernels { get; init; } = [];
 
     /// <summary>
