@@ -4,6 +4,24 @@ using Kvcached.Memory;
 
 namespace Kvcached;
 
+/// <summary>What an engine is given of a device.</summary>
+internal sealed record EngineSizes
+{
+    public required long PoolBytes { get; init; }
+
+    public required long ColdBytes { get; init; }
+
+    public required long TableBytes { get; init; }
+
+    public long UnitBytes { get; init; } = KvCacheOptions.UnitBytes;
+
+    public long RowUnitBytes { get; init; } = KvCacheOptions.TableUnitBytes;
+
+    public int MaxSequences { get; init; } = 65536;
+
+    public int CleanAheadBlocks { get; init; } = 32;
+}
+
 /// <summary>
 /// Gives an engine a device: makes queues and timelines, passes submissions on, and reads timelines for it. Called under the cache's lock.
 /// </summary>
@@ -15,14 +33,14 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     private DeviceTimeline?[] _timelines = [];
     private WaitPoint[] _waits = new WaitPoint[64];
 
-    public EngineHost(IDevice device, KvCacheOptions options)
+    public EngineHost(IDevice device, EngineSizes sizes)
     {
         _device = device;
         try
         {
-            Pool = Allocate(options.PoolBytes, MemoryKind.Device, "pool");
-            Entries = Allocate(options.TableBytes, MemoryKind.Device, "entries");
-            var cold = options.ColdBytes == 0 ? null : Allocate(options.ColdBytes, MemoryKind.Host, "cold");
+            Pool = Allocate(sizes.PoolBytes, MemoryKind.Device, "pool");
+            Entries = Allocate(sizes.TableBytes, MemoryKind.Device, "entries");
+            var cold = sizes.ColdBytes == 0 ? null : Allocate(sizes.ColdBytes, MemoryKind.Host, "cold");
             AddQueue(Point.BackgroundLane, TimelineKind.In, "background");
             AddTimeline(Point.BackgroundLane, TimelineKind.In, "background");
             Engine = new CacheEngine(
@@ -31,8 +49,10 @@ internal sealed class EngineHost : ISubmitter, IDisposable
                     Pool = Pool,
                     Entries = Entries,
                     Cold = cold,
-                    MaxSequences = options.MaxSequences,
-                    CleanAheadBlocks = options.CleanAhead ? 32 : 0,
+                    UnitBytes = sizes.UnitBytes,
+                    RowUnitBytes = sizes.RowUnitBytes,
+                    MaxSequences = sizes.MaxSequences,
+                    CleanAheadBlocks = sizes.CleanAheadBlocks,
                 },
                 this);
         }

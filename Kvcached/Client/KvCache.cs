@@ -15,6 +15,8 @@ public sealed class KvCache : IDisposable
     /// <summary>How long a waiting application sleeps before it lets the engine act again.</summary>
     private static readonly TimeSpan _waitSlice = TimeSpan.FromMilliseconds(1);
 
+    private const int CleanAheadBlocks = 32;
+
     private readonly Lock _lock = new();
     private readonly KvMetrics _metrics = new();
     private readonly EngineHost _host;
@@ -26,7 +28,14 @@ public sealed class KvCache : IDisposable
     private KvCache(IDevice device, KvCacheOptions options)
     {
         Device = device;
-        _host = new EngineHost(device, options);
+        _host = new EngineHost(device, new EngineSizes
+        {
+            PoolBytes = options.PoolBytes,
+            ColdBytes = options.ColdBytes,
+            TableBytes = options.TableBytes,
+            MaxSequences = options.MaxSequences,
+            CleanAheadBlocks = options.CleanAhead ? CleanAheadBlocks : 0,
+        });
         _client = _host.Engine.OpenClient(options.MaxPinnedBytes ?? options.PoolBytes);
     }
 

@@ -19,15 +19,15 @@ internal sealed record EngineOptions
     public DeviceMemory? Cold { get; init; }
 
     /// <summary>Bytes of a unit of pool and cold tier. 2 MiB; simulations use less.</summary>
-    public long UnitBytes { get; init; } = 2 << 20;
+    public required long UnitBytes { get; init; }
 
     /// <summary>Bytes of the heap that serve one size of row at a time.</summary>
-    public long RowUnitBytes { get; init; } = 16 << 10;
+    public required long RowUnitBytes { get; init; }
 
-    public int MaxSequences { get; init; } = 65536;
+    public required int MaxSequences { get; init; }
 
     /// <summary>Blocks that one turn may clean ahead of need while the background queue is idle; 0 for none.</summary>
-    public int CleanAheadBlocks { get; init; } = 32;
+    public required int CleanAheadBlocks { get; init; }
 }
 
 /// <summary>What the engine has done.</summary>

@@ -1,0 +1,133 @@
+namespace Kvcached.Bench.Simulation;
+
+/// <summary>Kinds of operation of a simulated program.</summary>
+public enum SimulatedCommand
+{
+    /// <summary>A step over a batch.</summary>
+    Step,
+
+    /// <summary>Creates a sequence.</summary>
+    Create,
+
+    /// <summary>Truncates a sequence.</summary>
+    Truncate,
+
+    /// <summary>Frees a sequence.</summary>
+    Free,
+
+    /// <summary>Commits token ids.</summary>
+    Commit,
+
+    /// <summary>Cleans a sequence.</summary>
+    Clean,
+
+    /// <summary>Evicts a sequence.</summary>
+    Evict,
+
+    /// <summary>Prefetches a sequence.</summary>
+    Prefetch,
+
+    /// <summary>Moves blocks on a lane.</summary>
+    Move,
+
+    /// <summary>Moves blocks on the background queue.</summary>
+    MoveInBackground,
+}
+
+/// <summary>States of a block that a command can meet.</summary>
+public enum SimulatedBlockState
+{
+    /// <summary>The sequence has no block.</summary>
+    None,
+
+    /// <summary>On the device, with no valid cold copy.</summary>
+    Dirty,
+
+    /// <summary>On the device, its copy-out not observed.</summary>
+    Cleaning,
+
+    /// <summary>On the device and cold.</summary>
+    Clean,
+
+    /// <summary>On the device, its copy-in or move not observed.</summary>
+    Arriving,
+
+    /// <summary>Cold alone, its copy-out not observed.</summary>
+    Leaving,
+
+    /// <summary>Cold alone.</summary>
+    Cold,
+}
+
+/// <summary>
+/// Counts: operations by kind and outcome, and which commands met which states of a sequence's first and last block, while a step in flight
+/// covered the sequence and while none did.
+/// </summary>
+public sealed class SimulationCoverage
+{
+    private static readonly int _commands = Enum.GetValues<SimulatedCommand>().Length;
+    private static readonly int _states = Enum.GetValues<SimulatedBlockState>().Length;
+
+    private readonly long[] _operations = new long[_commands];
+    private readonly long[] _met = new long[_commands * _states * 2];
+
+    /// <summary>Steps that were refused.</summary>
+    public long RefusedSteps { get; set; }
+
+    /// <summary>Steps that were accepted after having been Busy.</summary>
+    public long BusySteps { get; set; }
+
+    /// <summary>Steps that were not begun, for the depth of their lane.</summary>
+    public long TooManySteps { get; set; }
+
+    /// <summary>Operations that were planned; refused steps are not among them.</summary>
+    public long Planned => _operations.Sum() - RefusedSteps;
+
+    /// <summary>Blocks evicted, reloaded, moved and cleaned.</summary>
+    public long Evicted { get; set; }
+
+    /// <summary>See <see cref="Evicted"/>.</summary>
+    public long Reloaded { get; set; }
+
+    /// <summary>See <see cref="Evicted"/>.</summary>
+    public long Moved { get; set; }
+
+    /// <summary>See <see cref="Evicted"/>.</summary>
+    public long Cleaned { get; set; }
+
+    /// <summary>Operations of a kind.</summary>
+    public long Operations(SimulatedCommand command) => _operations[(int)command];
+
+    /// <summary>How often a command met a state.</summary>
+    public long Met(SimulatedCommand command, SimulatedBlockState state, bool isLive) => _met[IndexOf(command, state, isLive)];
+
+    /// <summary>Counts an operation.</summary>
+    public void Count(SimulatedCommand command) => _operations[(int)command]++;
+
+    /// <summary>Counts a block that a command meets.</summary>
+    public void Meet(SimulatedCommand command, SimulatedBlockState state, bool isLive) => _met[IndexOf(command, state, isLive)]++;
+
+    /// <summary>Adds another run's counts.</summary>
+    public void Add(SimulationCoverage other)
+    {
+        for (var i = 0; i < _operations.Length; i++)
+        {
+            _operations[i] += other._operations[i];
+        }
+
+        for (var i = 0; i < _met.Length; i++)
+        {
+            _met[i] += other._met[i];
+        }
+
+        RefusedSteps += other.RefusedSteps;
+        BusySteps += other.BusySteps;
+        TooManySteps += other.TooManySteps;
+        Evicted += other.Evicted;
+        Reloaded += other.Reloaded;
+        Moved += other.Moved;
+        Cleaned += other.Cleaned;
+    }
+
+    private static int IndexOf(SimulatedCommand command, SimulatedBlockState state, bool isLive) => ((((int)command * _states) + (int)state) * 2) + (isLive ? 1 : 0);
+}
