@@ -54,7 +54,7 @@ public sealed partial class SimulationRun : IDisposable
             TableBytes = (4 + _random.Next(12)) * 512,
             UnitBytes = UnitBytes,
             RowUnitBytes = 512,
-            MaxSequences = MaxSequences * options.Clients,
+            MaxSequences = MaxSequences * options.Clients * 4,
             CleanAheadBlocks = _random.OneIn(2) ? 0 : 4,
         });
         _kernel = _sim.LoadKernel("step");

@@ -50,6 +50,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             ref var item = ref LastWaiting(sequence);
             item.TruncateAfter = item.TruncateAfter < 0 ? tokens : Math.Min(item.TruncateAfter, tokens);
             sequence.BegunTokens = tokens;
+            sequence.CommittedTokens = Math.Min(sequence.CommittedTokens, tokens);
             return;
         }
 
@@ -387,5 +388,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
                 }
             }
         }
+
+        sequence.CommittedTokens = Math.Min(sequence.CommittedTokens, sequence.BegunTokens);
     }
 }

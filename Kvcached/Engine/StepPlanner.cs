@@ -238,7 +238,9 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
 
         for (var i = first; i < row.FirstVisible; i++)
         {
+            // Nothing kept the entry of a block that was out of sight.
             row.Missing += state.Blocks[row.Blocks[i]].IsResident ? 0 : 1;
+            row.MarkDirty(i);
         }
 
         row.FirstVisible = first;

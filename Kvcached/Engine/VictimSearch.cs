@@ -158,7 +158,7 @@ internal sealed class VictimSearch(EngineState state)
             for (var block = 0; block < segment.Fresh && cost < limit; block++)
             {
                 var owner = segment.Owner[block];
-                if (owner >= 0 && !IsVictim(state.Sequences[state.Blocks[owner].Sequence], owner, lane))
+                if (owner == Segment.Reserved || (owner >= 0 && !IsVictim(state.Sequences[state.Blocks[owner].Sequence], owner, lane)))
                 {
                     return long.MaxValue;
                 }

@@ -258,7 +258,7 @@ internal sealed class BlockPool
         UsedBlocks++;
         UsedBytes += _layouts[segment.Layout].BlockBytes;
         UsedBytesPeak = Math.Max(UsedBytesPeak, UsedBytes);
-        segment.Owner[block] = 0;
+        segment.Owner[block] = Segment.Reserved;
         return new BlockAddress(segment.StartUnit, block);
     }
 

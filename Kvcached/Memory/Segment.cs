@@ -22,6 +22,9 @@ internal sealed class Segment(int startUnit)
     public const int Free = -1;
     public const int Pending = -2;
 
+    /// <summary>Handed out, and its holder not told yet: a plan's reservation.</summary>
+    public const int Reserved = -3;
+
     public readonly int StartUnit = startUnit;
     public SegmentState State;
     public int Order;
@@ -50,7 +53,7 @@ internal sealed class Segment(int startUnit)
     /// <summary>Per block: the next free block, or the pending node.</summary>
     public int[] Link = [];
 
-    /// <summary>Per block: who holds it (the reverse map), <see cref="Free"/> or <see cref="Pending"/>.</summary>
+    /// <summary>Per block: who holds it (the reverse map), or <see cref="Free"/>, <see cref="Pending"/>, <see cref="Reserved"/>.</summary>
     public int[] Owner = [];
 
     /// <summary>Blocks that can be handed out as far as this segment knows.</summary>
