@@ -8,21 +8,20 @@ namespace Kvcached.Bench.Simulation;
 // What clients do.
 public sealed partial class SimulationRun
 {
-    private void RunOperation(SimulatedClient client)
+    private bool RunOperation(SimulatedClient client)
     {
         var sequence = client.Sequences.Count == 0 ? null : client.Sequences[_random.Next(client.Sequences.Count)];
         var lane = client.Lanes[_random.Next(client.Lanes.Count)];
         if (sequence is null || (client.Sequences.Count < MaxSequences && _random.OneIn(12)))
         {
             Create(client);
-            return;
+            return true;
         }
 
         switch (_random.Next(100))
         {
             case < 60:
-                Step(client, lane);
-                break;
+                return Step(client, lane);
             case < 65:
                 Truncate(client, sequence, _random.Next(sequence.BegunTokens + 1));
                 break;
@@ -48,6 +47,8 @@ public sealed partial class SimulationRun
                 Act(SimulatedCommand.MoveInBackground, lane, sequence, static (engine, lane, handle, n) => engine.Move(lane, handle, n & 3, 1 + (n >> 2), background: true));
                 break;
         }
+
+        return true;
     }
 
     private void Create(SimulatedClient client)
@@ -57,7 +58,7 @@ public sealed partial class SimulationRun
         _coverage.Count(SimulatedCommand.Create);
     }
 
-    private void Step(SimulatedClient client, SimulatedLane lane)
+    private bool Step(SimulatedClient client, SimulatedLane lane)
     {
         var step = new SimulatedStep { Lane = lane };
         Span<StepRequest> batch = stackalloc StepRequest[MaxBatch];
@@ -80,7 +81,7 @@ public sealed partial class SimulationRun
 
         if (count == 0)
         {
-            return;
+            return false;
         }
 
         foreach (var sequence in step.Sequences)
@@ -92,7 +93,7 @@ public sealed partial class SimulationRun
         if (step.Status == KvStepStatus.TooManySteps)
         {
             _coverage.TooManySteps++;
-            return;
+            return false;
         }
 
         step.Number = lane.State.Begun;
@@ -108,6 +109,7 @@ public sealed partial class SimulationRun
         }
 
         Launch(lane, step);
+        return true;
     }
 
     /// <summary>Enqueues the step's kernel at once, whether the step has been planned or waits.</summary>

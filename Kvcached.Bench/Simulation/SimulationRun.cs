@@ -162,7 +162,7 @@ public sealed partial class SimulationRun : IDisposable
 
     private void RunProgram()
     {
-        for (_operations = 0; _operations < _options.Operations; _operations++)
+        while (_operations < _options.Operations)
         {
             if (!_random.OneIn(4))
             {
@@ -170,7 +170,8 @@ public sealed partial class SimulationRun : IDisposable
                 Settle();
             }
 
-            RunOperation(_clients[_random.Next(_clients.Count)]);
+            // What a lane's depth turns away is no operation: the engine has planned nothing.
+            _operations += RunOperation(_clients[_random.Next(_clients.Count)]) ? 1 : 0;
             Settle();
             RunDevice();
         }

@@ -84,7 +84,8 @@ internal sealed class VictimSearch(EngineState state)
                 for (var i = 0; layouts[r].ColdLayout == layout.ColdLayout && i < row.Count && budget-- > 0; i++)
                 {
                     ref var block = ref state.Blocks[row.Blocks[i]];
-                    if (!block.IsResident || block.Cold.IsNone)
+                    // The copy-out also reads the block's bytes; the next one takes its place in the block's state, so it must be over.
+                    if (!block.IsResident || block.Cold.IsNone || !state.Timelines.IsObserved(block.CopyOut))
                     {
                         continue;
                     }
