@@ -62,12 +62,14 @@ internal sealed class RunMonitor(string name, Schedule schedule, IDemoDisplay di
         Show(schedule.Steps.Count, statistics);
     }
 
-    /// <summary>The window ends shortly before the schedule does: by then code is compiled and lists have grown.</summary>
+    /// <summary>
+    /// The window ends at four fifths of the schedule: by its beginning code is compiled and lists have grown, and after it the sequences end,
+    /// so that nothing needs to be evicted.
+    /// </summary>
     private static int WindowFirst(Schedule schedule, int windowSteps)
     {
-        const int stepsAfter = 8;
-        var first = schedule.Steps.Count - windowSteps - stepsAfter;
-        return first > 0 ? first : throw new DemoFailedException($"The schedule has {schedule.Steps.Count} steps; {windowSteps + stepsAfter + 1} are needed to measure over {windowSteps} of them.");
+        var first = (schedule.Steps.Count * 4 / 5) - windowSteps;
+        return first > 0 ? first : throw new DemoFailedException($"The schedule has {schedule.Steps.Count} steps; four fifths of them must be more than the {windowSteps} to measure over.");
     }
 
     private void Show(int step, in KvCacheStatistics statistics)
