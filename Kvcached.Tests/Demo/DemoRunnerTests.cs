@@ -1,0 +1,100 @@
+using System.Text.Json;
+using Kvcached.Daemon.Demo;
+using Kvcached.Devices.Cpu;
+using Xunit;
+
+namespace Kvcached.Tests.Demo;
+
+/// <summary>The whole demo with a model small enough for a test.</summary>
+public sealed class DemoRunnerTests : IDisposable
+{
+    private static readonly ModelShape Small = new() { Layers = 2, Hidden = 64, FeedForward = 64, MaxContext = 512 };
+
+    private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 2, Kernels = Transformer.CpuKernels });
+    private readonly byte[] _text = [.. Enumerable.Range(0, 3000).Select(i => (byte)(i * i))];
+
+    [Fact]
+    public void An_evicting_run_is_identical_to_those_that_keep_everything_and_steps_behind_closed_queues_are_accepted()
+    {
+        var options = new DemoOptions
+        {
+            Text = _text,
+            Model = Small,
+            Workload = new WorkloadOptions { MinContext = 64, MaxContext = 512 },
+        };
+        using var lines = new StringWriter();
+        var report = new DemoRunner(_device, options, new LineDisplay(lines)).Run();
+        Assert.True(report.IdenticalToUnevicted, lines.ToString());
+        Assert.True(report.IdenticalToContiguous, lines.ToString());
+        Assert.True(report.FlipDetected);
+        Assert.True(report.GatedSteps >= 4, lines.ToString());
+        Assert.True(report.GatedEvictions > 0 && report.GatedReloads > 0 && report.GatedMoves > 0, lines.ToString());
+        Assert.True(report.EvictedBlocks > 1000 && report.ReloadedBlocks > 1000 && report.MovedBlocks > 100, report.ToJson());
+    }
+
+    [Fact]
+    public void The_report_has_the_documented_fields_and_no_others()
+    {
+        using var json = JsonDocument.Parse(Good.ToJson());
+        Assert.Equal(
+            [
+                "elapsed_s", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
+                "moved_blocks", "device_bytes_peak", "needed_bytes", "managed_bytes", "gated_steps", "gated_evictions", "gated_reloads", "gated_moves",
+                "identical_to_unevicted", "identical_to_contiguous", "flip_detected",
+            ],
+            json.RootElement.EnumerateObject().Select(property => property.Name));
+    }
+
+    [Fact]
+    public void A_report_that_misses_any_target_says_which()
+    {
+        var targets = new DemoTargets();
+        Assert.Empty(Good.Failures(targets));
+        (DemoReport Report, string Name)[] misses =
+        [
+            (Good with { NeededBytes = (128 << 20) - 1 }, "needed_bytes"),
+            (Good with { DeviceBytesPeak = 50 << 20 }, "device_bytes_peak"),
+            (Good with { EvictedBlocks = 5000 }, "evicted_blocks"),
+            (Good with { ReloadedBlocks = 5000 }, "reloaded_blocks"),
+            (Good with { MovedBlocks = 100 }, "moved_blocks"),
+            (Good with { GatedSteps = 3 }, "gated_steps"),
+            (Good with { GatedEvictions = 0 }, "gated_evictions"),
+            (Good with { GatedReloads = 0 }, "gated_reloads"),
+            (Good with { GatedMoves = 0 }, "gated_moves"),
+            (Good with { ManagedBytes = 8 }, "managed_bytes"),
+            (Good with { ManagedBytes = -1 }, "managed_bytes"),
+            (Good with { IdenticalToUnevicted = false }, "identical_to_unevicted"),
+            (Good with { IdenticalToContiguous = false }, "identical_to_contiguous"),
+            (Good with { FlipDetected = false }, "flip_detected"),
+        ];
+        foreach (var (report, name) in misses)
+        {
+            Assert.Contains(report.Failures(targets), failure => failure.StartsWith(name, StringComparison.Ordinal));
+        }
+    }
+
+    public void Dispose() => _device.Dispose();
+
+    private static DemoReport Good => new()
+    {
+        ElapsedS = 1,
+        Steps = 1,
+        PromptTokens = 1,
+        GeneratedTokens = 1,
+        TokensPerS = 1,
+        CleanedBlocks = 0,
+        EvictedBlocks = 5001,
+        ReloadedBlocks = 5001,
+        MovedBlocks = 101,
+        DeviceBytesPeak = 46 << 20,
+        NeededBytes = 128 << 20,
+        ManagedBytes = 0,
+        GatedSteps = 4,
+        GatedEvictions = 1,
+        GatedReloads = 1,
+        GatedMoves = 1,
+        IdenticalToUnevicted = true,
+        IdenticalToContiguous = true,
+        FlipDetected = true,
+    };
+}
