@@ -50,12 +50,11 @@ public struct AttentionArguments
     public static ulong PartialBytes(uint batch, uint queryHeads, uint headDim, uint maxParts) =>
         (ulong)batch * maxParts * queryHeads * (headDim + 2) * sizeof(float);
 
-    /// <summary>
-    /// Checks what can be checked on the host before a launch; the kernels themselves assume it.
-    /// </summary>
+    /// <summary>Checks what can be checked on the host before a launch; the kernels themselves assume it.</summary>
     /// <exception cref="ArgumentException">A value lies outside its limits; the message names both.</exception>
     public readonly void Validate()
     {
+        Kv.Validate();
         if (Kv.Shape.HeadDim is 0 or > MaxHeadDim)
         {
             throw new ArgumentException($"HeadDim is {Kv.Shape.HeadDim}; attention takes 1 to {MaxHeadDim}.");
@@ -64,22 +63,6 @@ public struct AttentionArguments
         if (Kv.Shape.Heads == 0 || QueryHeads == 0 || QueryHeads % Kv.Shape.Heads != 0)
         {
             throw new ArgumentException($"QueryHeads is {QueryHeads}; it must be a positive multiple of the {Kv.Shape.Heads} KV heads.");
-        }
-
-        if (Kv.Shape.Planes < 2 || Kv.Layer >= Kv.Shape.Layers)
-        {
-            throw new ArgumentException($"Layer {Kv.Layer} with K and V does not lie in the {Kv.Shape.Layers} layers and {Kv.Shape.Planes} planes of the shape.");
-        }
-
-        var elementBytes = Kv.Format switch
-        {
-            ElementFormat.Float16 or ElementFormat.BFloat16 => 2u,
-            ElementFormat.Float32 => 4u,
-            _ => 0u,
-        };
-        if (elementBytes == 0 || elementBytes != Kv.Shape.ElementBytes)
-        {
-            throw new ArgumentException($"Format {Kv.Format} does not have the {Kv.Shape.ElementBytes} bytes of the shape's elements.");
         }
     }
 }

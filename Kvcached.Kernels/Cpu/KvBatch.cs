@@ -39,4 +39,25 @@ public struct KvBatch
 
     /// <summary>Zero.</summary>
     public uint Reserved;
+
+    /// <summary>Checks what can be checked on the host before a launch; the kernels themselves assume it.</summary>
+    /// <exception cref="ArgumentException">A value lies outside its limits; the message names both.</exception>
+    public readonly void Validate()
+    {
+        if (Shape.Planes < 2 || Layer >= Shape.Layers)
+        {
+            throw new ArgumentException($"Layer {Layer} with K and V does not lie in the {Shape.Layers} layers and {Shape.Planes} planes of the shape.");
+        }
+
+        var elementBytes = Format switch
+        {
+            ElementFormat.Float16 or ElementFormat.BFloat16 => 2u,
+            ElementFormat.Float32 => 4u,
+            _ => 0u,
+        };
+        if (elementBytes == 0 || elementBytes != Shape.ElementBytes)
+        {
+            throw new ArgumentException($"Format {Format} does not have the {Shape.ElementBytes} bytes of the shape's elements.");
+        }
+    }
 }
