@@ -28,11 +28,9 @@ internal sealed class SimulatedSequence(SequenceHandle handle, uint id)
     public readonly List<uint> Versions = [];
     public readonly Queue<PendingAct> Pending = new();
     public bool IsRefused;
-    public bool IsFreed;
 
     /// <summary>Tokens as the client counts them.</summary>
     public int BegunTokens;
-    public int CommittedTokens;
 
     /// <summary>The lane of the last step that waits.</summary>
     public int PendingLane = -1;

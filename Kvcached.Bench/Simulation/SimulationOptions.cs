@@ -15,8 +15,8 @@ public sealed record SimulationOptions
     /// <summary>Wait reasons that are dropped: bit r for reason r.</summary>
     public ulong DroppedReasons { get; init; }
 
-    /// <summary>Rule that is broken, where the assembly is built to be: a number of the engine's list of rule faults.</summary>
-    public int Fault { get; init; }
+    /// <summary>Rule that is broken, by name, where the assembly is built so that rules can be (<c>docs/simulation.md</c>).</summary>
+    public string Fault { get; init; } = nameof(Memory.RuleFault.None);
 
     /// <summary>Gets a line for each submission and slice.</summary>
     public TextWriter? Trace { get; init; }

@@ -149,7 +149,6 @@ public sealed partial class SimulationRun
     {
         Meet(SimulatedCommand.Free, sequence);
         _host.Engine.Sequences.Free(client.State, sequence.Handle);
-        sequence.IsFreed = true;
         client.Sequences.Remove(sequence);
         _coverage.Count(SimulatedCommand.Free);
     }

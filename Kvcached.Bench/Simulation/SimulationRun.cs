@@ -68,9 +68,7 @@ public sealed partial class SimulationRun : IDisposable
     public static SimulationResult Run(SimulationOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-#if KVCACHED_FAULTS
-        RuleFaults.Activate((RuleFault)options.Fault);
-#endif
+        RuleFaults.Activate(Enum.Parse<RuleFault>(options.Fault));
         using var run = new SimulationRun(options);
         string? violation = null;
         try

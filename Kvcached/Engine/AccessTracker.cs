@@ -25,7 +25,11 @@ internal sealed class AccessTracker(TimelineTable timelines)
     /// <summary>A copy-in reads a block's cold slot and writes bytes of the pool.</summary>
     public void CopyIn(Submission submission, ref BlockState block, ref readonly Frontier bytes)
     {
-        submission.Wait(block.CopyOut, WaitReason.ReloadAfterCopyOut);
+        submission.Wait(
+            block.CopyOut,
+            block.CopyOut.Lane == submission.Lane ? WaitReason.ReloadAfterCopyOut
+            : block.CopyOut.Lane == Point.BackgroundLane ? WaitReason.ReloadAfterBackground
+            : WaitReason.ReloadAcrossLanes);
         submission.Wait(block.ColdReader, WaitReason.ReloadAfterReload);
         foreach (var point in bytes.Points)
         {
@@ -72,12 +76,18 @@ internal sealed class AccessTracker(TimelineTable timelines)
         block.Writer = end;
     }
 
-    /// <summary>A step writes tokens into a new block.</summary>
+    /// <summary>
+    /// A step writes tokens into a new block. Steps that read what was there before are the lane's own, and run before it without a wait: a
+    /// lane's kernels run in the order of its steps (I11).
+    /// </summary>
     public void NewBlock(Submission publish, ref BlockState block, ref readonly Frontier bytes, Point end)
     {
         foreach (var point in bytes.Points)
         {
-            publish.Wait(point, IsStep(point) ? WaitReason.NewBlockAfterReaders : IsCopyOut(point) ? WaitReason.NewBlockAfterCopyOut : WaitReason.NewBlockAfterTransfer);
+            if (!IsStep(point))
+            {
+                publish.Wait(point, IsCopyOut(point) ? WaitReason.NewBlockAfterCopyOut : WaitReason.NewBlockAfterTransfer);
+            }
         }
 
         block.Writer = end;

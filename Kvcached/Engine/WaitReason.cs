@@ -23,8 +23,14 @@ internal enum WaitReason
     /// <summary>A copy-in overwrites bytes that another copy-in or a move touches.</summary>
     CopyInAfterTransfer,
 
-    /// <summary>A copy-in reads the cold slot that a copy-out writes.</summary>
+    /// <summary>A copy-in reads the cold slot that a copy-out of its own lane writes.</summary>
     ReloadAfterCopyOut,
+
+    /// <summary>A copy-in reads the cold slot that a copy-out of another lane writes.</summary>
+    ReloadAcrossLanes,
+
+    /// <summary>A copy-in reads the cold slot that a copy-out of the background queue writes.</summary>
+    ReloadAfterBackground,
 
     /// <summary>A copy-in joins another that reads the same slot, so that the slot need remember the last one only.</summary>
     ReloadAfterReload,
@@ -49,9 +55,6 @@ internal enum WaitReason
 
     /// <summary>A move overwrites bytes that another transfer touches.</summary>
     MoveIntoAfterTransfer,
-
-    /// <summary>A step writes into a new block whose bytes other steps read.</summary>
-    NewBlockAfterReaders,
 
     /// <summary>A step writes into a new block whose bytes a copy-out reads.</summary>
     NewBlockAfterCopyOut,

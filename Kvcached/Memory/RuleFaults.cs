@@ -39,6 +39,14 @@ internal static class RuleFaults
 
     public static bool Is(RuleFault fault) => _active == fault;
 #else
+    public static void Activate(RuleFault fault)
+    {
+        if (fault != RuleFault.None)
+        {
+            throw new NotSupportedException($"Rule fault {fault} is not compiled into this assembly.");
+        }
+    }
+
     public static bool Is(RuleFault fault) => false;
 #endif
 }
