@@ -1,6 +1,8 @@
 using System.CommandLine;
+using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Spectre.Console;
+using Command = System.CommandLine.Command;
 
 namespace Kvcached.Daemon.Demo;
 
@@ -53,7 +55,7 @@ internal static class DemoCommand
         {
             return Run(options, parse.GetValue(Json));
         }
-        catch (DemoFailedException error)
+        catch (Exception error) when (error is DemoFailedException or KvException or DeviceLostException or OutOfDeviceMemoryException or TimeoutException)
         {
             Console.Error.WriteLine($"kvcached: demo: {error.Message}");
             return Failed;

@@ -1,13 +1,15 @@
 using Spectre.Console;
+using Spectre.Console.Rendering;
 
 namespace Kvcached.Daemon.Demo;
 
-/// <summary>A live table with a row per run: for a terminal.</summary>
+/// <summary>What has been said, above a live table with a row per run: for a terminal.</summary>
 internal sealed class TableDisplay : IDemoDisplay
 {
     private readonly LiveDisplayContext _context;
     private readonly Table _table;
     private readonly List<string> _runs = [];
+    private readonly List<IRenderable> _said = [];
 
     private TableDisplay(LiveDisplayContext context, Table table)
     {
@@ -24,13 +26,13 @@ internal sealed class TableDisplay : IDemoDisplay
             table.AddColumn(new TableColumn(heading) { Alignment = heading == SnapshotRow.Headings[0] ? Justify.Left : Justify.Right });
         }
 
-        console.Live(table).Start(context => body(new TableDisplay(context, table)));
+        console.Live(Text.Empty).Start(context => body(new TableDisplay(context, table)));
     }
 
     public void Say(string text)
     {
-        _table.Caption = new TableTitle(Markup.Escape(text));
-        _context.Refresh();
+        _said.Add(new Text(text));
+        _context.UpdateTarget(new Rows([.. _said, _table]));
     }
 
     public void Show(in RunSnapshot snapshot)
