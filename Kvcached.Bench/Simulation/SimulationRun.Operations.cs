@@ -227,8 +227,8 @@ public sealed partial class SimulationRun
             return;
         }
 
-        _coverage.Meet(command, StateOf(row.Blocks[0]), state.IsLive);
-        _coverage.Meet(command, StateOf(row.Blocks[row.Count - 1]), state.IsLive);
+        _coverage.Meet(command, StateOf(row[0]), state.IsLive);
+        _coverage.Meet(command, StateOf(row[row.Count - 1]), state.IsLive);
     }
 
     private SimulatedBlockState StateOf(int number)

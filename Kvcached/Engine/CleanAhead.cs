@@ -40,13 +40,13 @@ internal sealed class CleanAhead(EngineState state, TransferLoop loop)
             var full = sequence.Tokens >> (int)layouts[r].Shape.TokensPerBlockShift;
             for (; row.CleanCursor < full && budget > 0; row.CleanCursor++)
             {
-                ref var block = ref state.Blocks[row.Blocks[row.CleanCursor]];
+                ref var block = ref state.Blocks[row[row.CleanCursor]];
                 if (block.IsClean || !block.IsResident)
                 {
                     continue;
                 }
 
-                if (!state.Timelines.IsObserved(block.Writer) || !loop.TryClean(sequence, row.Blocks[row.CleanCursor], null))
+                if (!state.Timelines.IsObserved(block.Writer) || !loop.TryClean(sequence, row[row.CleanCursor], null))
                 {
                     break;
                 }

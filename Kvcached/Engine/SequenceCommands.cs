@@ -115,10 +115,10 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             var row = sequence.Rows[r];
             for (var i = row.FirstVisible; i < row.Count && _reservations.HasBlock; i++)
             {
-                if (!state.Blocks[row.Blocks[i]].IsResident)
+                if (!state.Blocks[row[i]].IsResident)
                 {
                     ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
-                    loop.Reload(sequence, row.Blocks[i], lane, bytes, in frontier);
+                    loop.Reload(sequence, row[i], lane, bytes, in frontier);
                 }
             }
 
@@ -155,7 +155,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             _reservations.Clear();
             for (var i = Math.Min(from, row.Count); i < row.Count && moved + _reservations.BlockCount < maxBlocks; i++)
             {
-                if (!CanMove(row.Blocks[i], background) || !TryFindPlace(layouts[r].PoolLayout, lane, background, out var bytes, out var frontier))
+                if (!CanMove(row[i], background) || !TryFindPlace(layouts[r].PoolLayout, lane, background, out var bytes, out var frontier))
                 {
                     continue;
                 }
@@ -167,10 +167,10 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             loop.Flush(lane);
             for (var i = Math.Min(from, row.Count); i < row.Count && _reservations.HasBlock; i++)
             {
-                if (CanMove(row.Blocks[i], background))
+                if (CanMove(row[i], background))
                 {
                     ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
-                    loop.Move(sequence, row.Blocks[i], background ? state.OpenBackground() : lane.OpenTransfers(), bytes, in frontier);
+                    loop.Move(sequence, row[i], background ? state.OpenBackground() : lane.OpenTransfers(), bytes, in frontier);
                     moved++;
                 }
             }
@@ -266,8 +266,8 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             var row = sequence.Rows[r];
             for (var i = 0; i < row.Count; i++)
             {
-                ref var block = ref state.Blocks[row.Blocks[i]];
-                if (block.IsResident && (drop || !block.IsClean) && (drop ? loop.TryEvict(sequence, row.Blocks[i], lane) : loop.TryClean(sequence, row.Blocks[i], lane)))
+                ref var block = ref state.Blocks[row[i]];
+                if (block.IsResident && (drop || !block.IsClean) && (drop ? loop.TryEvict(sequence, row[i], lane) : loop.TryClean(sequence, row[i], lane)))
                 {
                     done++;
                 }
@@ -328,7 +328,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
 
     private void RemoveLast(SequenceState sequence, SequenceRow row, in ModelLayout layout)
     {
-        var number = row.Blocks[--row.Count];
+        var number = row[--row.Count];
         ref var block = ref state.Blocks[number];
         if (block.IsResident)
         {

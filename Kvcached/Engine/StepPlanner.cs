@@ -233,13 +233,13 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
 
         for (var i = row.FirstVisible; i < first; i++)
         {
-            row.Missing -= state.Blocks[row.Blocks[i]].IsResident ? 0 : 1;
+            row.Missing -= state.Blocks[row[i]].IsResident ? 0 : 1;
         }
 
         for (var i = first; i < row.FirstVisible; i++)
         {
             // Nothing kept the entry of a block that was out of sight.
-            row.Missing += state.Blocks[row.Blocks[i]].IsResident ? 0 : 1;
+            row.Missing += state.Blocks[row[i]].IsResident ? 0 : 1;
             row.MarkDirty(i);
         }
 

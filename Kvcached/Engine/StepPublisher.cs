@@ -79,10 +79,10 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
         var count = layout.BlocksFor(tokens);
         for (var i = row.FirstVisible; row.Missing > 0; i++)
         {
-            if (!state.Blocks[row.Blocks[i]].IsResident)
+            if (!state.Blocks[row[i]].IsResident)
             {
                 ref readonly var frontier = ref reservations.TakeBlock(out var bytes);
-                loop.Reload(sequence, row.Blocks[i], lane, bytes, in frontier);
+                loop.Reload(sequence, row[i], lane, bytes, in frontier);
             }
         }
 
@@ -111,7 +111,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
     /// <summary>The step writes into a block that has tokens: its cold copy is of a version that no longer is (I7).</summary>
     private void Append(LaneState lane, SequenceRow row, int index, Point end)
     {
-        ref var block = ref state.Blocks[row.Blocks[index]];
+        ref var block = ref state.Blocks[row[index]];
         state.Tracker.Append(lane.Publish, ref block, end);
         if (RuleFaults.Is(RuleFault.ColdCopySurvivesAppend))
         {
@@ -158,7 +158,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
 
         for (var i = row.DirtyLow; i < row.DirtyHigh; i++)
         {
-            var bytes = state.Blocks[row.Blocks[i]].Device;
+            var bytes = state.Blocks[row[i]].Device;
             if (!bytes.IsNone)
             {
                 lane.Publish.Commands.UpdateTable(state.Rows.Memory, row.Start + (uint)i, (uint)(state.Pool.OffsetOf(bytes) / KvShape.GranuleBytes));

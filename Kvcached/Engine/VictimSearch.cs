@@ -83,7 +83,7 @@ internal sealed class VictimSearch(EngineState state)
                 var row = sequence.Rows[r];
                 for (var i = 0; layouts[r].ColdLayout == layout.ColdLayout && i < row.Count && budget-- > 0; i++)
                 {
-                    ref var block = ref state.Blocks[row.Blocks[i]];
+                    ref var block = ref state.Blocks[row[i]];
                     // The copy-out also reads the block's bytes; the next one takes its place in the block's state, so it must be over.
                     if (!block.IsResident || block.Cold.IsNone || !state.Timelines.IsObserved(block.CopyOut))
                     {
@@ -119,7 +119,7 @@ internal sealed class VictimSearch(EngineState state)
 
             while (cursor.Index < row.Count)
             {
-                number = row.Blocks[cursor.Index++];
+                number = row[cursor.Index++];
                 if (IsVictim(sequence, number, lane))
                 {
                     return true;

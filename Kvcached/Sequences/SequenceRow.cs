@@ -6,11 +6,11 @@ namespace Kvcached.Sequences;
 /// The blocks of one sequence for one layout, and the row in the entry heap that tells kernels where they lie. A row grows in place past what
 /// any live view covers; what a live view covers is never written (I4).
 /// </summary>
-internal sealed class SequenceRow
+internal sealed class SequenceRow(BlockLists lists)
 {
-    /// <summary>Block numbers, by index.</summary>
-    public int[] Blocks = [];
     public int Count;
+    private int _list;
+    private int _listCapacity;
 
     /// <summary>Blocks from <see cref="FirstVisible"/> on that are not on the device.</summary>
     public int Missing;
@@ -35,7 +35,8 @@ internal sealed class SequenceRow
     public int DirtyLow = int.MaxValue;
     public int DirtyHigh;
 
-    public bool IsDirty => DirtyLow < DirtyHigh;
+    /// <summary>The number of the block at an index.</summary>
+    public int this[int index] => lists[_list + index];
 
     public void MarkDirty(int index)
     {
@@ -51,16 +52,22 @@ internal sealed class SequenceRow
 
     public void Append(int block)
     {
-        if (Count == Blocks.Length)
+        if (Count == _listCapacity)
         {
-            Array.Resize(ref Blocks, Math.Max(16, Count * 2));
+            lists.Grow(ref _list, ref _listCapacity);
         }
 
-        Blocks[Count++] = block;
+        lists[_list + Count++] = block;
     }
 
     public void Reset()
     {
+        if (_listCapacity > 0)
+        {
+            lists.Return(_list, _listCapacity);
+        }
+
+        _list = _listCapacity = 0;
         Count = Missing = FirstVisible = ResidentBlocks = CleanCursor = Capacity = Covered = 0;
         Heap = default;
         Start = 0;

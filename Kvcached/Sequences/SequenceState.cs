@@ -62,6 +62,7 @@ internal sealed class SequenceState(int index)
 internal sealed class SequenceTable(int capacity)
 {
     private readonly Stack<int> _free = new();
+    private readonly BlockLists _lists = new();
     private SequenceState[] _sequences = [];
     private int _count;
     private uint _nextId = 1;
@@ -121,13 +122,8 @@ internal sealed class SequenceTable(int capacity)
             Array.Resize(ref sequence.Rows, layouts);
             for (var i = old; i < layouts; i++)
             {
-                sequence.Rows[i] = new SequenceRow();
+                sequence.Rows[i] = new SequenceRow(_lists);
             }
-        }
-
-        foreach (var row in sequence.Rows)
-        {
-            row.Reset();
         }
 
         return sequence;
@@ -136,6 +132,11 @@ internal sealed class SequenceTable(int capacity)
     public void Delete(SequenceState sequence)
     {
         sequence.InUse = false;
+        foreach (var row in sequence.Rows)
+        {
+            row.Reset();
+        }
+
         _free.Push(sequence.Index);
     }
 }
