@@ -98,6 +98,11 @@ internal sealed class BlockPool
         Array.Resize(ref _layouts, _layouts.Length + 1);
         _layouts[^1] = layout;
         _pending.EnsureSize(_layouts.Length, _lanes);
+        for (var unit = 0; unit < Units.Count; unit += 1 << order)
+        {
+            Units[unit].EnsureCapacity(layout.Capacity);
+        }
+
         return _layouts.Length - 1;
     }
 

@@ -3,7 +3,8 @@ namespace Kvcached.Memory;
 /// <summary>A frontier of any size: the union that a segment carries. At most one value per timeline; keeps its storage.</summary>
 internal sealed class PointSet
 {
-    private Point[] _points = [];
+    // The points of one lane and of the background queue fit; made at once, so that no segment allocates when it is first used.
+    private Point[] _points = new Point[8];
     private int _count;
 
     public ReadOnlySpan<Point> Points => _points.AsSpan(0, _count);
@@ -52,7 +53,7 @@ internal sealed class PointSet
 
         if (_count == _points.Length)
         {
-            Array.Resize(ref _points, Math.Max(4, _count * 2));
+            Array.Resize(ref _points, _count * 2);
         }
 
         _points[_count++] = point;

@@ -70,13 +70,23 @@ internal sealed class Segment(int startUnit)
         Fresh = 0;
         FreeHead = -1;
         FreeCount = 0;
+        Owner.AsSpan(0, blockCapacity).Fill(Free);
+    }
+
+    /// <summary>Makes room for so many blocks: when a layout is added, so that carving allocates nothing.</summary>
+    public void EnsureCapacity(int blockCapacity)
+    {
         if (Link.Length < blockCapacity)
         {
-            Link = new int[blockCapacity];
-            Owner = new int[blockCapacity];
+            Link = GrowTo(Link, blockCapacity);
+            Owner = GrowTo(Owner, blockCapacity);
         }
+    }
 
-        Owner.AsSpan(0, blockCapacity).Fill(Free);
+    private static int[] GrowTo(int[] old, int length)
+    {
+        Array.Resize(ref old, length);
+        return old;
     }
 
     public void PushFree(int block)
