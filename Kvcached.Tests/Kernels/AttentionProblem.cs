@@ -21,6 +21,7 @@ internal sealed class AttentionProblem : IDisposable
     private readonly NativeArray<float> _queries;
     private readonly NativeArray<float> _partials;
 
+    /// <summary>Lays the problem out.</summary>
     /// <param name="parameters">The shape of the problem.</param>
     /// <param name="placement">Seed of where blocks lie.</param>
     /// <param name="only">Sequences to take, in this order; all if null. Contents do not depend on it.</param>
