@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Spectre.Console;
@@ -92,21 +93,20 @@ internal static class DemoCommand
         return new DemoRunner(device, options, display).Run();
     }
 
-    private static Option<int> Count(string name, string description, int fallback, int least, int most)
+    private static Option<int> Count(string name, string description, int fallback, int least, int most) => new(name)
     {
-        var option = new Option<int>(name)
+        Description = $"{description} ({least} to {most}; default {fallback}).",
+        HelpName = "count",
+        DefaultValueFactory = _ => fallback,
+        CustomParser = result =>
         {
-            Description = $"{description} ({least} to {most}; default {fallback}).",
-            DefaultValueFactory = _ => fallback,
-        };
-        option.Validators.Add(result =>
-        {
-            var value = result.GetValueOrDefault<int>();
-            if (value < least || value > most)
+            var text = result.Tokens[0].Value;
+            if (!int.TryParse(text, CultureInfo.InvariantCulture, out var value) || value < least || value > most)
             {
-                result.AddError($"{name} is {value}; it must be between {least} and {most}.");
+                result.AddError($"{name} is {text}; it must be between {least} and {most}.");
             }
-        });
-        return option;
-    }
+
+            return value;
+        },
+    };
 }
