@@ -1,3 +1,5 @@
+using Kvcached.Engine;
+
 namespace Kvcached.Bench.Simulation;
 
 /// <summary>A random program over the engine, on the simulated device: everything follows from these.</summary>
@@ -12,8 +14,8 @@ public sealed record SimulationOptions
     /// <summary>Clients that share the pool.</summary>
     public int Clients { get; init; } = 3;
 
-    /// <summary>Wait reasons that are dropped: bit r for reason r.</summary>
-    public ulong DroppedReasons { get; init; }
+    /// <summary>Class of wait that is dropped.</summary>
+    internal WaitReason DroppedReason { get; init; }
 
     /// <summary>Rule that is broken, by name, where the assembly is built so that rules can be (<c>docs/simulation.md</c>).</summary>
     public string Fault { get; init; } = nameof(Memory.RuleFault.None);
@@ -22,7 +24,8 @@ public sealed record SimulationOptions
     public TextWriter? Trace { get; init; }
 
     /// <summary>The command that replays this run.</summary>
-    public string Replay => $"dotnet run -c Release --project Kvcached.Bench -- simulate --seeds 1 --first {Seed} --ops {Operations} --clients {Clients}";
+    public string Replay => $"dotnet run -c Release --project Kvcached.Bench -- simulate --seeds 1 --first {Seed} --ops {Operations} --clients {Clients}"
+        + (DroppedReason == WaitReason.None ? string.Empty : $" --drop {DroppedReason}");
 }
 
 /// <summary>What a run came to.</summary>

@@ -1,5 +1,6 @@
 using Kvcached.Devices;
 using Kvcached.Devices.Sim;
+using Kvcached.Engine;
 using Kvcached.Kernels;
 using Kvcached.Memory;
 
@@ -45,7 +46,7 @@ public sealed partial class SimulationRun : IDisposable
             Trace = options.Trace,
             Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number])],
         });
-        _dropping = new WaitDroppingDevice(_sim, options.DroppedReasons);
+        _dropping = new WaitDroppingDevice(_sim, options.DroppedReason == WaitReason.None ? 0 : 1UL << (int)options.DroppedReason);
         _burst = 1 << _random.Next(7);
         _host = new EngineHost(_dropping, new EngineSizes
         {

@@ -15,7 +15,7 @@ internal sealed class AccessTracker(TimelineTable timelines)
         submission.Wait(block.Writer, IsStep(block.Writer) ? WaitReason.CopyOutAfterWriter : WaitReason.CopyOutAfterTransfer);
         foreach (var point in slot.Points)
         {
-            submission.Wait(point, IsCopyOut(point) ? WaitReason.ColdReuseAfterCopyOut : WaitReason.ColdReuseAfterCopyIn);
+            submission.Wait(point, point.Lane == Point.BackgroundLane ? WaitReason.ColdReuseAfterBackground : WaitReason.ColdReuseAfterCopyIn);
         }
 
         block.CopyOut = submission.Signal;

@@ -38,8 +38,8 @@ internal enum WaitReason
     /// <summary>A copy-out overwrites a cold slot that a copy-in reads.</summary>
     ColdReuseAfterCopyIn,
 
-    /// <summary>A copy-out overwrites a cold slot that another copy-out writes.</summary>
-    ColdReuseAfterCopyOut,
+    /// <summary>A copy-out overwrites a cold slot that a copy-out of the background queue writes.</summary>
+    ColdReuseAfterBackground,
 
     /// <summary>A move reads bytes that a step writes.</summary>
     MoveAfterWriter,
