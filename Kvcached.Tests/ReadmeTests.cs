@@ -65,7 +65,7 @@ public sealed partial class ReadmeTests
         var source = Read(Path.Combine("Kvcached.Tests", "ReadmeTests.cs"));
         var lines = Between(source, "// README example begins\n", "        // README example ends").Split('\n');
         var example = string.Join('\n', lines.Select(line => line.StartsWith("        ", StringComparison.Ordinal) ? line[8..] : line));
-        Assert.Equal(example.TrimEnd(), Between(Read("README.md"), "```csharp\n", "```").TrimEnd());
+        Assert.Equal(["csharp\n" + example.TrimEnd() + "\n"], Fence().Matches(Read("README.md")).Select(match => match.Groups[1].Value));
     }
 
     [Fact]
@@ -173,6 +173,10 @@ public sealed partial class ReadmeTests
 
     [GeneratedRegex("--[a-z-]+")]
     private static partial Regex OptionName();
+
+    /// <summary>Between a pair of fences: the README has one block of code.</summary>
+    [GeneratedRegex("```(.*?)```", RegexOptions.Singleline)]
+    private static partial Regex Fence();
 
     [GeneratedRegex(@"\]\(([^)#\s]+)")]
     private static partial Regex Link();
