@@ -61,12 +61,13 @@ internal sealed class CacheEngine
         var layouts = new ModelLayout[shapes.Length];
         for (var i = 0; i < shapes.Length; i++)
         {
-            var (pool, cold) = FindLayout((long)shapes[i].BlockBytes);
+            var pool = State.Pool.AddLayout((long)shapes[i].BlockBytes);
             if (pool < 0)
             {
                 throw new KvException(KvError.InvalidArgument, $"No segment for blocks of {shapes[i].BlockBytes} bytes fits the pool of {State.Options.Pool.Bytes}.");
             }
 
+            var cold = State.Cold.Memory is null ? -1 : State.Cold.Pool.AddLayout((long)shapes[i].BlockBytes);
             layouts[i] = new ModelLayout(shapes[i], windows[i], pool, cold);
         }
 
@@ -277,21 +278,5 @@ internal sealed class CacheEngine
         {
             throw new KvException(KvError.InvalidArgument, $"The model has {layouts} layouts; the lane has views for {lane.MaxLayouts}.");
         }
-    }
-
-    private (int Pool, int Cold) FindLayout(long blockBytes)
-    {
-        foreach (var model in State.Models)
-        {
-            foreach (var layout in model.Layouts)
-            {
-                if (layout.BlockBytes == blockBytes)
-                {
-                    return (layout.PoolLayout, layout.ColdLayout);
-                }
-            }
-        }
-
-        return (State.Pool.AddLayout(blockBytes), State.Cold.Memory is null ? -1 : State.Cold.Pool.AddLayout(blockBytes));
     }
 }

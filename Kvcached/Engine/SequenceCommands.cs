@@ -209,7 +209,15 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             sequence.WaitingLane = lane.Number;
             sequence.WaitingStep = step.Number;
             sequence.WaitingItem = i;
-            sequence.BegunTokens += sequence.Refused ? 0 : step.Items[i].NewTokens;
+            if (sequence.Refused)
+            {
+                // A truncate noted on a step before this one has cleared the refusal by the time that this one is planned.
+                CountBegun(lane, sequence);
+            }
+            else
+            {
+                sequence.BegunTokens += step.Items[i].NewTokens;
+            }
         }
     }
 

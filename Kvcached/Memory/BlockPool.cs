@@ -79,10 +79,16 @@ internal sealed class BlockPool
         _pending.EnsureSize(_layouts.Length, _lanes);
     }
 
-    /// <summary>Adds a block size. Returns its number.</summary>
+    /// <summary>Adds a block size, or finds it: blocks of one size share segments, whoever's they are. Returns its number.</summary>
     /// <returns>−1 if no segment of it fits the arena.</returns>
     public int AddLayout(long blockBytes)
     {
+        var known = Array.FindIndex(_layouts, layout => layout.BlockBytes == blockBytes);
+        if (known >= 0)
+        {
+            return known;
+        }
+
         var order = 0;
         while (_unitBytes << order < blockBytes || (_unitBytes << order) % blockBytes * TailFraction > _unitBytes << order)
         {
