@@ -1,0 +1,17 @@
+using Kvcached.Devices;
+
+namespace Kvcached.Tests.Engine;
+
+/// <summary>Memory of no device: a size, and bytes that the host sees.</summary>
+internal sealed class PlainMemory(string label, long bytes, MemoryKind kind = MemoryKind.Device) : DeviceMemory(label, kind, bytes)
+{
+    private readonly byte[] _bytes = new byte[bytes];
+
+    public override ulong Address => 1 << 20;
+
+    public override Span<byte> HostSpan(long offset, int bytes) => _bytes.AsSpan((int)offset, bytes);
+
+    protected override void Dispose(bool disposing)
+    {
+    }
+}
