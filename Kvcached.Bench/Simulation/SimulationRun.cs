@@ -51,12 +51,12 @@ public sealed partial class SimulationRun : IDisposable
         _host = new EngineHost(_dropping, new EngineSizes
         {
             PoolBytes = (4 + _random.Next(20)) * UnitBytes,
-            ColdBytes = _random.Next(8) == 0 ? 0 : (4 + _random.Next(44)) * UnitBytes,
+            ColdBytes = _random.Next(8) switch { 0 => 0, < 4 => (2 + _random.Next(6)) * UnitBytes, _ => (4 + _random.Next(44)) * UnitBytes },
             TableBytes = (4 + _random.Next(12)) * 512,
             UnitBytes = UnitBytes,
             RowUnitBytes = 512,
             MaxSequences = MaxSequences * options.Clients * 4,
-            CleanAheadBlocks = _random.OneIn(2) ? 0 : 4,
+            CleanAheadBlocks = _random.OneIn(3) ? 0 : 1 + _random.Next(6),
         });
         _kernel = _sim.LoadKernel("step");
         for (var i = 0; i < options.Clients; i++)

@@ -12,7 +12,7 @@ namespace Kvcached.Tests.Simulation;
 public sealed class DroppedOrderTests(ITestOutputHelper output)
 {
     private const int Seeds = 200;
-    private const int Operations = 600;
+    private const int Operations = 2000;
 
     [Fact]
     public void A_copy_out_without_its_wait_for_the_writers_end_is_noticed() => ExpectNoticed(WaitReason.CopyOutAfterWriter);

@@ -13,7 +13,7 @@ namespace Kvcached.Tests.Simulation;
 public sealed class RuleFaultTests(ITestOutputHelper output)
 {
     private const int Seeds = 200;
-    private const int Operations = 600;
+    private const int Operations = 2000;
 
     [Fact]
     public void A_view_slot_reused_before_its_step_ended_is_noticed() => ExpectNoticed("ViewSlotReusedEarly");
