@@ -5,15 +5,14 @@ namespace Kvcached.Tests.Simulation;
 
 public sealed class SimulationTests
 {
-    /// <summary>Seeds that once showed a bug of the engine, and what it was.</summary>
+    /// <summary>Seeds that show a bug that the engine once had, when it is put back, and what it was.</summary>
     [Theory]
-    [InlineData(2, 3, "a window of units was emptied although a plan had reserved blocks in it")]
-    [InlineData(5, 3, "entries out of sight were not written when a sliding window moved back")]
-    [InlineData(47, 3, "tokens stayed committed that a deferred truncate had taken away")]
-    [InlineData(49, 3, "a cold slot was taken back while its copy-out still read the block's bytes")]
-    public void A_seed_that_showed_a_bug_stays_clean(ulong seed, int clients, string bug)
+    [InlineData(3, "a window of units was emptied although a plan had reserved blocks in it")]
+    [InlineData(2, "entries out of sight were not written when a sliding window moved back, or tokens stayed committed that a noted truncate had taken away")]
+    [InlineData(10, "a cold slot was taken back while its copy-out still read the block's bytes")]
+    public void A_seed_that_showed_a_bug_stays_clean(ulong seed, string bug)
     {
-        var result = SimulationRun.Run(new SimulationOptions { Seed = seed, Operations = 2000, Clients = clients });
+        var result = SimulationRun.Run(new SimulationOptions { Seed = seed, Operations = 2000 });
         Assert.True(result.Violation is null, $"{bug}: {result.Violation}");
     }
 

@@ -15,8 +15,8 @@ internal readonly struct ReservedRow(SequenceRow row, BlockAddress place, int ca
 /// <summary>Blocks and rows that a plan has taken and not used yet, in the order in which the commit uses them.</summary>
 internal sealed class Reservations
 {
-    private ReservedBlock[] _blocks = new ReservedBlock[64];
-    private ReservedRow[] _rows = new ReservedRow[16];
+    private ReservedBlock[] _blocks = new ReservedBlock[1024];
+    private ReservedRow[] _rows = new ReservedRow[256];
     private int _blockCount;
     private int _rowCount;
     private int _nextBlock;

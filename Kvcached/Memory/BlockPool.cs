@@ -104,6 +104,7 @@ internal sealed class BlockPool
         Array.Resize(ref _layouts, _layouts.Length + 1);
         _layouts[^1] = layout;
         _pending.EnsureSize(_layouts.Length, _lanes);
+        _pending.EnsureNodes((long)(Units.Count >> order) * layout.Capacity);
         for (var unit = 0; unit < Units.Count; unit += 1 << order)
         {
             Units[unit].EnsureCapacity(layout.Capacity);

@@ -8,6 +8,9 @@ internal sealed class PendingBlocks(TimelineTable timelines)
 {
     private const int None = -1;
 
+    /// <summary>Nodes that there are before they are needed, where there are that many blocks: about 800 KB.</summary>
+    private const int MostNodesAhead = 4096;
+
     private Node[] _nodes = new Node[64];
     private int _freeNode = None;
     private int _nodeCount;
@@ -47,6 +50,16 @@ internal sealed class PendingBlocks(TimelineTable timelines)
             {
                 _nodes[node].List = list;
             }
+        }
+    }
+
+    /// <summary>Makes place for so many pending blocks, up to a limit from which on it grows as needed.</summary>
+    public void EnsureNodes(long blocks)
+    {
+        var nodes = (int)Math.Min(blocks, MostNodesAhead);
+        if (nodes > _nodes.Length)
+        {
+            Array.Resize(ref _nodes, nodes);
         }
     }
 

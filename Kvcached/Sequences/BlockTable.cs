@@ -43,7 +43,7 @@ internal struct BlockState
 /// <summary>All blocks' states, by number. Numbers are reused; the table grows and keeps its storage.</summary>
 internal sealed class BlockTable
 {
-    private BlockState[] _blocks = new BlockState[1024];
+    private BlockState[] _blocks = new BlockState[4096];
     private int _free = -1;
     private int _count;
 
