@@ -77,6 +77,21 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     {
         var number = Engine.NextLane;
         var bytes = LaneState.RingBytes(options.Depth, options.MaxBatch, options.MaxLayouts);
+        var (memoryBefore, deviceBytesBefore) = (_memory.Count, DeviceBytes);
+        try
+        {
+            return OpenLane(client, options, number, bytes);
+        }
+        catch
+        {
+            GiveBackLane(number, memoryBefore);
+            DeviceBytes = deviceBytesBefore;
+            throw;
+        }
+    }
+
+    private LaneState OpenLane(ClientState client, KvLaneOptions options, int number, long bytes)
+    {
         var views = Allocate(bytes, MemoryKind.Device, $"views of lane {number}");
         var staging = Allocate(bytes, MemoryKind.Host, $"staging of lane {number}");
         DeviceBytes += bytes;
@@ -141,6 +156,28 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         _memory.Clear();
         _queues = [];
         _timelines = [];
+    }
+
+    /// <summary>Gives back what was made of a lane that the device could not make whole.</summary>
+    private void GiveBackLane(int number, int memoryBefore)
+    {
+        foreach (var memory in _memory[memoryBefore..])
+        {
+            memory.Dispose();
+        }
+
+        _memory.RemoveRange(memoryBefore, _memory.Count - memoryBefore);
+        for (var queue = number * 2; queue < Math.Min(_queues.Length, (number * 2) + 2); queue++)
+        {
+            _queues[queue]?.Dispose();
+            _queues[queue] = null;
+        }
+
+        for (var timeline = number * 4; timeline < Math.Min(_timelines.Length, (number * 4) + 4); timeline++)
+        {
+            _timelines[timeline]?.Dispose();
+            _timelines[timeline] = null;
+        }
     }
 
     private DeviceMemory Allocate(long bytes, MemoryKind kind, string label)

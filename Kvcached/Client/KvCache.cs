@@ -16,6 +16,7 @@ public sealed class KvCache : IDisposable
     private static readonly TimeSpan _waitSlice = TimeSpan.FromMilliseconds(1);
 
     private const int CleanAheadBlocks = 32;
+    private const int MaxLanes = 256;
 
     private readonly Lock _lock = new();
     private readonly KvMetrics _metrics = new();
@@ -43,10 +44,10 @@ public sealed class KvCache : IDisposable
     public IDevice Device { get; }
 
     /// <summary>Device address of the entry heap, for kernels.</summary>
-    public ulong EntriesAddress => _host.Entries.Address;
+    public ulong EntriesAddress => Open().Entries.Address;
 
     /// <summary>Device address of the pool's byte 0, for kernels: an entry times 256 is an offset from here.</summary>
-    public ulong PoolAddress => _host.Pool.Address;
+    public ulong PoolAddress => Open().Pool.Address;
 
     /// <summary>Opens a cache inside this process: the engine runs inline on the caller's thread, under one lock.</summary>
     /// <exception cref="KvException">A size is impossible; the message names it and the limit.</exception>
@@ -90,7 +91,11 @@ public sealed class KvCache : IDisposable
         lock (_lock)
         {
             ThrowIfClosed();
-            KvCacheOptions.Check("The number of lanes", _client.Lanes.Count + 1, 1, 256, 1);
+            if (_client.Lanes.Count == MaxLanes)
+            {
+                throw new KvException(KvError.CapacityExceeded, $"The cache has {MaxLanes} lanes, which is its limit.");
+            }
+
             var state = _host.OpenLane(_client, options);
             return new KvLane(this, state, _host.Timeline(state.Number, TimelineKind.Begin), _host.Timeline(state.Number, TimelineKind.End));
         }
@@ -238,6 +243,7 @@ public sealed class KvCache : IDisposable
     {
         lock (_lock)
         {
+            ThrowIfClosed();
             return CacheEngine.StatusOf(lane.State, number);
         }
     }
@@ -331,6 +337,15 @@ public sealed class KvCache : IDisposable
     {
         Interlocked.Increment(ref _hostWaits);
         _metrics.CountHostWait();
+    }
+
+    private EngineHost Open()
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            return _host;
+        }
     }
 
     private void ThrowIfClosed()

@@ -69,7 +69,7 @@ public sealed class KvLane
 /// <summary>A step that has been begun.</summary>
 public readonly record struct KvStep
 {
-    private readonly KvLane _lane;
+    private readonly KvLane? _lane;
 
     internal KvStep(KvLane lane, KvStepStatus status, ulong number)
     {
@@ -85,11 +85,13 @@ public readonly record struct KvStep
     public KvStepStatus Status { get; }
 
     /// <summary>Kernels wait for this point.</summary>
-    public TimelinePoint Begin => _lane.BeginOf(Number);
+    public TimelinePoint Begin => Lane.BeginOf(Number);
 
     /// <summary>The client signals this point after its kernels.</summary>
-    public TimelinePoint End => _lane.EndOf(Number);
+    public TimelinePoint End => Lane.EndOf(Number);
 
     /// <summary>Device address of the views of a layout: a <see cref="Kernels.SequenceView"/> for each item of the batch, in order.</summary>
-    public ulong ViewsAddress(int layout = 0) => _lane.ViewsAddress(Number, layout);
+    public ulong ViewsAddress(int layout = 0) => Lane.ViewsAddress(Number, layout);
+
+    private KvLane Lane => _lane ?? throw new KvException(KvError.InvalidArgument, "The default step is of no lane.");
 }

@@ -28,7 +28,12 @@ public sealed class KvModel
     internal int Number { get; }
 
     /// <summary>Strides of a layout, to pass to kernels.</summary>
-    public KvShape Shape(int layout = 0) => _shapes[layout];
+    /// <exception cref="KvException">The model has no such layout.</exception>
+    public KvShape Shape(int layout = 0)
+    {
+        KvCacheOptions.Check(nameof(layout), layout, 0, _shapes.Length - 1, 1);
+        return _shapes[layout];
+    }
 
     /// <summary>Creates an empty sequence.</summary>
     /// <exception cref="KvException">The cache holds as many sequences as it may, or is closed.</exception>
