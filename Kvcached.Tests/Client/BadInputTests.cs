@@ -107,7 +107,7 @@ public sealed class BadInputTests : IDisposable
         }
 
         Assert.Equal(before, cache.GetStatistics());
-        cache.OpenLane(new KvLaneOptions { Depth = 1, MaxBatch = 16384, MaxLayouts = 2 });
+        cache.OpenLane(new KvLaneOptions { Depth = 3, MaxBatch = 16384, MaxLayouts = 2 });
     }
 
     [Theory]
