@@ -130,6 +130,11 @@ internal sealed class AccessTracker(TimelineTable timelines)
     {
         var frontier = default(Frontier);
         frontier.Add(sequence.LastStep, timelines);
+        if (!sequence.LastStep.IsNone)
+        {
+            frontier.Add(new Point(Point.TimelineOf(sequence.LastStep.Lane, TimelineKind.Begin), sequence.LastStep.Value), timelines);
+        }
+
         return frontier;
     }
 

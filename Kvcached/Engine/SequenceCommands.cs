@@ -332,6 +332,14 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             row.DirtyHigh = Math.Min(row.DirtyHigh, row.Count);
             row.CleanCursor = Math.Min(row.CleanCursor, Math.Max(0, row.Count - 1));
         }
+
+        if (sequence.ResidentBytes == 0)
+        {
+            foreach (var emptied in sequence.Rows)
+            {
+                loop.DropRow(sequence, emptied);
+            }
+        }
     }
 
     private void RemoveLast(SequenceState sequence, SequenceRow row, in ModelLayout layout)

@@ -124,7 +124,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
 
         // Both pass: what is pinned is let go of when steps end, and who holds the reservation is served or refused before that.
         var overPinned = demand.NewlyPinned > 0 && state.PinnedBytes(lane.Client) + demand.NewlyPinned > lane.Client.MaxPinnedBytes;
-        var behindReservation = demand.NewBytes > 0 && _reservedFor is not null && _reservedFor != lane;
+        var behindReservation = demand.NewBytes > 0 && _reservedFor is not null && _reservedFor != lane && (_reservedFor.Client == lane.Client || !HasLive(_reservedFor.Client));
         return overPinned || behindReservation ? KvStepStatus.Busy : KvStepStatus.Accepted;
     }
 

@@ -150,6 +150,11 @@ internal sealed class VictimSearch(EngineState state)
                 return long.MaxValue;
             }
 
+            if (!state.Pool.IsUsableBy(segment, lane.Number))
+            {
+                return long.MaxValue;
+            }
+
             if (segment.State == SegmentState.Free)
             {
                 continue;

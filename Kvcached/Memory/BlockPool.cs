@@ -291,14 +291,14 @@ internal sealed class BlockPool
         return released;
     }
 
-    private bool IsUsableBy(Segment segment, int lane)
+    public bool IsUsableBy(Segment segment, int lane)
     {
         if (!FrontierHome.Of(segment.Frontier.Points, _timelines).IsUsableBy(lane))
         {
             return false;
         }
 
-        for (var block = 0; block < segment.Fresh; block++)
+        for (var block = 0; segment.State == SegmentState.InUse && block < segment.Fresh; block++)
         {
             if (segment.Owner[block] == Segment.Pending && !FrontierHome.Of(_pending.FrontierOf(segment, block).Points, _timelines).IsUsableBy(lane))
             {

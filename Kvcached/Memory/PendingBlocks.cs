@@ -123,12 +123,7 @@ internal sealed class PendingBlocks(TimelineTable timelines)
                     Remove(node);
                     pool.MakeFree(segment, block);
                 }
-                else if (!mixed)
-                {
-                    // Points of one lane are reached in order, near enough: what stands behind is not reached either.
-                    break;
-                }
-                else if (!home.IsMixed)
+                else if (mixed && !home.IsMixed)
                 {
                     Unlink(node);
                     Append(node, list - _lanes + home.Lane);
