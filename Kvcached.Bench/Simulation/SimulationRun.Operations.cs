@@ -160,10 +160,10 @@ public sealed partial class SimulationRun
         _coverage.Count(SimulatedCommand.Commit);
     }
 
-    private void Act(SimulatedCommand command, SimulatedLane lane, SimulatedSequence sequence, Func<SequenceCommands, LaneState, SequenceHandle, int, int> act)
+    private void Act(SimulatedCommand command, SimulatedLane lane, SimulatedSequence sequence, Func<SequenceTransfers, LaneState, SequenceHandle, int, int> act)
     {
         Meet(command, sequence);
-        act(_host.Engine.Sequences, lane.State, sequence.Handle, _random.Next(16));
+        act(_host.Engine.Transfers, lane.State, sequence.Handle, _random.Next(16));
         _coverage.Count(command);
     }
 

@@ -255,9 +255,9 @@ public sealed partial class SimulationRun : IDisposable
         CheckEmpty("entry heap", _host.Engine.State.Rows.Pool);
         foreach (var client in _clients)
         {
-            if (client.State.LiveBytes != 0)
+            if (client.State.LiveBytes != 0 || client.State.LiveRowBytes != 0)
             {
-                throw new InvalidOperationException($"Client {client.State.Number} has {client.State.LiveBytes} live bytes when all has ended.");
+                throw new InvalidOperationException($"Client {client.State.Number} pins {client.State.LiveBytes} bytes and {client.State.LiveRowBytes} of rows when all has ended.");
             }
         }
     }

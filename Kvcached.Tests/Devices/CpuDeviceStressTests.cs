@@ -19,7 +19,7 @@ public sealed class CpuDeviceStressTests
         const int Queues = 6;
         const int Nodes = 6000;
         using var device = new CpuDevice(new CpuDeviceOptions { Workers = 3, Kernels = CpuTestKernels.All, WorkerSpinMicroseconds = spin });
-        var groups = device.Allocate(Nodes * CpuTestKernels.MixWords * sizeof(uint), MemoryKind.Host, "groups");
+        var groups = device.Allocate((Nodes + 1) * CpuTestKernels.MixWords * sizeof(uint), MemoryKind.Host, "groups");
         var graph = Graph.Make(seed, Nodes, Queues, groups.Address);
         var kernel = device.LoadKernel(CpuTestKernels.Mix);
         var queues = Enumerable.Range(0, Queues).Select(i => device.CreateQueue($"queue {i}")).ToArray();
@@ -182,9 +182,11 @@ public sealed class CpuDeviceStressTests
             for (var i = 0; i < count; i++)
             {
                 var queue = random.Next(queues);
-                uint Source() => (uint)Math.Max(0, i - 1 - random.Next(random.Next(2) == 0 ? 8 : 200));
-                var arguments = new MixArguments { Groups = groups, Target = (uint)i, First = Source(), Second = Source(), Third = Source() };
-                nodes[i] = new Node(queue, ++values[queue], arguments, i == 0 ? [] : [arguments.First, arguments.Second, arguments.Third]);
+
+                // Node i makes group i + 1; group 0 is made by nobody, so that the first nodes have something to read.
+                uint Source() => (uint)Math.Max(0, i - random.Next(random.Next(2) == 0 ? 8 : 200));
+                var arguments = new MixArguments { Groups = groups, Target = (uint)i + 1, First = Source(), Second = Source(), Third = Source() };
+                nodes[i] = new Node(queue, ++values[queue], arguments, [.. from source in (uint[])[arguments.First, arguments.Second, arguments.Third] where source > 0 select source - 1]);
             }
 
             return new Graph(nodes);

@@ -47,7 +47,7 @@ public class LoopTests
         var (a, b) = (rig.Create(), rig.Create());
         rig.Accept(lane, (a, 8));
         rig.Accept(lane, (b, 8));
-        var evicted = rig.Engine.Sequences.Evict(lane, a);
+        var evicted = rig.Engine.Transfers.Evict(lane, a);
         Assert.Equal(2, evicted);
         var evictOut = Assert.Single(rig.Take());
         rig.Accept(lane, (b, 8));
@@ -85,10 +85,10 @@ public class LoopTests
         var lane = rig.OpenLane(depth: 8);
         var (a, b) = (rig.Create(), rig.Create());
         rig.Accept(lane, (a, 16));
-        Assert.Equal(4, rig.Engine.Sequences.Clean(lane, a));
+        Assert.Equal(4, rig.Engine.Transfers.Clean(lane, a));
         var clean = Assert.Single(rig.Take());
         Assert.Equal((Out, 4), (clean.Queue, clean.Commands.Length));
-        Assert.Equal(0, rig.Engine.Sequences.Clean(lane, a));
+        Assert.Equal(0, rig.Engine.Transfers.Clean(lane, a));
 
         var publish = Assert.Single(rig.Accept(lane, (b, 4)));
 
@@ -136,7 +136,7 @@ public class LoopTests
         var lane = rig.OpenLane(depth: 8);
         var a = rig.Create();
         rig.Accept(lane, (a, 6));
-        Assert.Equal(2, rig.Engine.Sequences.Clean(lane, a));
+        Assert.Equal(2, rig.Engine.Transfers.Clean(lane, a));
         var clean = Assert.Single(rig.Take());
 
         var publish = Assert.Single(rig.Accept(lane, (a, 1)));
@@ -153,7 +153,7 @@ public class LoopTests
         rig.Accept(lane, (a, 8));
         var (row, old) = (EngineRig.Views(lane, 1)[0].RowStart, rig.OffsetOf(a, 0));
 
-        Assert.Equal(1, rig.Engine.Sequences.Move(lane, a, 0, 1, background: false));
+        Assert.Equal(1, rig.Engine.Transfers.Move(lane, a, 0, 1, background: false));
 
         var move = Assert.Single(rig.Take());
         Assert.Equal([new EngineWait(lane.EndOf(1), WaitReason.MoveAfterWriter)], move.Waits);
@@ -173,10 +173,10 @@ public class LoopTests
         var a = rig.Create();
         rig.Accept(lane, (a, 12));
         var left = rig.OffsetOf(a, 0);
-        rig.Engine.Sequences.Move(lane, a, 0, 1, background: false);
+        rig.Engine.Transfers.Move(lane, a, 0, 1, background: false);
         rig.Take();
 
-        rig.Engine.Sequences.Move(lane, a, 1, 1, background: false);
+        rig.Engine.Transfers.Move(lane, a, 1, 1, background: false);
 
         // The first move is on the same queue, and needs no wait.
         Assert.Equal(left, rig.OffsetOf(a, 1));
@@ -192,9 +192,9 @@ public class LoopTests
         var lane = rig.OpenLane(depth: 8);
         var a = rig.Create();
         rig.Accept(lane, (a, 8));
-        Assert.Equal(0, rig.Engine.Sequences.Move(lane, a, 0, 8, background: true));
+        Assert.Equal(0, rig.Engine.Transfers.Move(lane, a, 0, 8, background: true));
         rig.ObserveEnd(lane, 1);
-        Assert.Equal(2, rig.Engine.Sequences.Move(lane, a, 0, 8, background: true));
+        Assert.Equal(2, rig.Engine.Transfers.Move(lane, a, 0, 8, background: true));
         var move = Assert.Single(rig.Take());
         Assert.Equal((0, Point.BackgroundLane), (move.Queue, move.Signal.Lane));
         Assert.Empty(move.Waits);
@@ -211,7 +211,7 @@ public class LoopTests
         var (first, second) = (rig.OpenLane(), rig.OpenLane());
         var a = rig.Create();
         rig.Accept(first, (a, 5));
-        rig.Engine.Sequences.Move(first, a, 0, 1, background: false);
+        rig.Engine.Transfers.Move(first, a, 0, 1, background: false);
         var move = Assert.Single(rig.Take());
 
         var publish = Assert.Single(rig.Accept(second, (a, 1)));
@@ -227,12 +227,12 @@ public class LoopTests
         var (first, second) = (rig.OpenLane(), rig.OpenLane());
         var a = rig.Create();
         rig.Accept(first, (a, 8));
-        Assert.Equal(0, rig.Engine.Sequences.Evict(second, a));
-        Assert.Equal(0, rig.Engine.Sequences.Clean(second, a));
-        Assert.Equal(0, rig.Engine.Sequences.Move(second, a, 0, 8, background: false));
+        Assert.Equal(0, rig.Engine.Transfers.Evict(second, a));
+        Assert.Equal(0, rig.Engine.Transfers.Clean(second, a));
+        Assert.Equal(0, rig.Engine.Transfers.Move(second, a, 0, 8, background: false));
         Assert.Empty(rig.Take());
         rig.ObserveEnd(first, 1);
-        Assert.Equal(2, rig.Engine.Sequences.Evict(second, a));
+        Assert.Equal(2, rig.Engine.Transfers.Evict(second, a));
     }
 
     [Fact]
@@ -242,14 +242,14 @@ public class LoopTests
         var lane = rig.OpenLane(depth: 8);
         var a = rig.Create();
         rig.Accept(lane, (a, 8));
-        rig.Engine.Sequences.Evict(lane, a);
+        rig.Engine.Transfers.Evict(lane, a);
         rig.Take();
 
-        Assert.Equal(2, rig.Engine.Sequences.Prefetch(lane, a));
+        Assert.Equal(2, rig.Engine.Transfers.Prefetch(lane, a));
 
         var copyIn = Assert.Single(rig.Take());
         Assert.Equal((In, 2, TimelineKind.In), (copyIn.Queue, copyIn.Commands.Length, copyIn.Signal.Kind));
-        Assert.Equal(0, rig.Engine.Sequences.Prefetch(lane, a));
+        Assert.Equal(0, rig.Engine.Transfers.Prefetch(lane, a));
         var publish = Assert.Single(rig.Accept(lane, (a, 0)));
         Assert.Empty(publish.Waits);
         Assert.Equal(2, publish.Entries.Length);

@@ -139,7 +139,7 @@ public class SharingTests
         rig.Accept(lane, (a, 4));
 
         Assert.Equal(3, Enumerable.Range(0, 3).Select(row => rig.OffsetOf(a, 0, row)).Distinct().Count());
-        Assert.Equal(3, rig.Engine.Sequences.Evict(lane, a));
+        Assert.Equal(3, rig.Engine.Transfers.Evict(lane, a));
         rig.Accept(lane, (a, 0));
         Assert.Equal(3, rig.Counters.ReloadedBlocks);
     }

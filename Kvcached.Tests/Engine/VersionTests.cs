@@ -12,10 +12,10 @@ public class VersionTests
         var lane = rig.OpenLane();
         var a = rig.Create();
         rig.Accept(lane, (a, 6));
-        Assert.Equal(2, rig.Engine.Sequences.Clean(lane, a));
+        Assert.Equal(2, rig.Engine.Transfers.Clean(lane, a));
         rig.Accept(lane, (a, 1));
         Assert.Equal([true, false], Enumerable.Range(0, 2).Select(i => rig.BlockOf(a, i).IsClean));
-        Assert.Equal(1, rig.Engine.Sequences.Clean(lane, a));
+        Assert.Equal(1, rig.Engine.Transfers.Clean(lane, a));
         Assert.Equal(3, rig.Counters.CleanedBlocks);
     }
 
@@ -26,10 +26,10 @@ public class VersionTests
         var lane = rig.OpenLane();
         var a = rig.Create();
         rig.Accept(lane, (a, 8));
-        rig.Engine.Sequences.Clean(lane, a);
+        rig.Engine.Transfers.Clean(lane, a);
         rig.Engine.Sequences.Truncate(rig.Client, a, 6);
         Assert.True(rig.BlockOf(a, 1).IsClean);
-        Assert.Equal(2, rig.Engine.Sequences.Evict(lane, a));
+        Assert.Equal(2, rig.Engine.Transfers.Evict(lane, a));
         Assert.Equal(2, rig.Counters.CleanedBlocks);
 
         // What is appended over the old tail is a new version.
@@ -45,9 +45,9 @@ public class VersionTests
         var lane = rig.OpenLane();
         var a = rig.Create();
         rig.Accept(lane, (a, 6));
-        rig.Engine.Sequences.Clean(lane, a);
+        rig.Engine.Transfers.Clean(lane, a);
         rig.Accept(lane, (a, 0));
-        Assert.Equal(2, rig.Engine.Sequences.Evict(lane, a));
+        Assert.Equal(2, rig.Engine.Transfers.Evict(lane, a));
         Assert.Equal(2, rig.Counters.CleanedBlocks);
     }
 
@@ -58,12 +58,12 @@ public class VersionTests
         var lane = rig.OpenLane();
         var a = rig.Create();
         rig.Accept(lane, (a, 4));
-        rig.Engine.Sequences.Evict(lane, a);
+        rig.Engine.Transfers.Evict(lane, a);
         rig.Accept(lane, (a, 0));
         Assert.True(rig.BlockOf(a, 0).IsClean);
-        rig.Engine.Sequences.Move(lane, a, 0, 1, background: false);
+        rig.Engine.Transfers.Move(lane, a, 0, 1, background: false);
         Assert.True(rig.BlockOf(a, 0).IsClean);
-        Assert.Equal(1, rig.Engine.Sequences.Evict(lane, a));
+        Assert.Equal(1, rig.Engine.Transfers.Evict(lane, a));
         Assert.Equal(1, rig.Counters.CleanedBlocks);
     }
 
@@ -74,7 +74,7 @@ public class VersionTests
         var lane = rig.OpenLane();
         var a = rig.Create();
         rig.Accept(lane, (a, 12));
-        rig.Engine.Sequences.Clean(lane, a);
+        rig.Engine.Transfers.Clean(lane, a);
         rig.Engine.Sequences.Free(rig.Client, a);
         Assert.Equal((0L, 0L, 0L), (rig.Engine.State.Pool.UsedBytes, rig.Engine.State.Cold.Pool.UsedBytes, rig.Engine.State.Rows.Pool.UsedBytes));
         Assert.True(rig.Engine.State.Pool.HasPending && rig.Engine.State.Cold.Pool.HasPending && rig.Engine.State.Rows.Pool.HasPending);
@@ -90,10 +90,10 @@ public class VersionTests
         var lane = rig.OpenLane();
         var (a, b) = (rig.Create(), rig.Create());
         rig.Accept(lane, (a, 16));
-        rig.Engine.Sequences.Clean(lane, a);
+        rig.Engine.Transfers.Clean(lane, a);
         rig.ObserveAll();
         rig.Accept(lane, (b, 4));
-        Assert.Equal(1, rig.Engine.Sequences.Evict(lane, b));
+        Assert.Equal(1, rig.Engine.Transfers.Evict(lane, b));
         Assert.Equal(3, Enumerable.Range(0, 4).Count(i => rig.BlockOf(a, i).IsClean));
     }
 
@@ -104,10 +104,10 @@ public class VersionTests
         var lane = rig.OpenLane();
         var (a, b) = (rig.Create(), rig.Create());
         rig.Accept(lane, (a, 16));
-        Assert.Equal(4, rig.Engine.Sequences.Evict(lane, a));
+        Assert.Equal(4, rig.Engine.Transfers.Evict(lane, a));
         rig.ObserveAll();
         rig.Accept(lane, (b, 4));
-        Assert.Equal(0, rig.Engine.Sequences.Evict(lane, b));
+        Assert.Equal(0, rig.Engine.Transfers.Evict(lane, b));
         Assert.True(rig.IsResident(b, 0));
     }
 }

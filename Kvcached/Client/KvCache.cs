@@ -37,7 +37,7 @@ public sealed class KvCache : IDisposable
             MaxSequences = options.MaxSequences,
             CleanAheadBlocks = options.CleanAhead ? CleanAheadBlocks : 0,
         });
-        _client = _host.Engine.OpenClient(options.MaxPinnedBytes ?? options.PoolBytes);
+        _client = _host.Engine.OpenClient(options.MaxPinnedBytes ?? long.MaxValue);
     }
 
     /// <summary>The device that the cache's memory lies on.</summary>
@@ -280,7 +280,7 @@ public sealed class KvCache : IDisposable
         lock (_lock)
         {
             Turn(lane);
-            return _host.Engine.Sequences.Clean(lane.State, handle);
+            return _host.Engine.Transfers.Clean(lane.State, handle);
         }
     }
 
@@ -289,7 +289,7 @@ public sealed class KvCache : IDisposable
         lock (_lock)
         {
             Turn(lane);
-            return _host.Engine.Sequences.Evict(lane.State, handle);
+            return _host.Engine.Transfers.Evict(lane.State, handle);
         }
     }
 
@@ -298,7 +298,7 @@ public sealed class KvCache : IDisposable
         lock (_lock)
         {
             Turn(lane);
-            return _host.Engine.Sequences.Prefetch(lane.State, handle);
+            return _host.Engine.Transfers.Prefetch(lane.State, handle);
         }
     }
 
@@ -308,7 +308,7 @@ public sealed class KvCache : IDisposable
         lock (_lock)
         {
             Turn(lane);
-            return _host.Engine.Sequences.Move(lane.State, handle, 0, maxBlocks, background: false);
+            return _host.Engine.Transfers.Move(lane.State, handle, 0, maxBlocks, background: false);
         }
     }
 

@@ -24,7 +24,7 @@ public sealed record KvCacheOptions
     /// <summary>Sequences that may exist at a time.</summary>
     public int MaxSequences { get; init; } = 65536;
 
-    /// <summary>Bytes that this client's live steps may pin; null for the whole pool.</summary>
+    /// <summary>Bytes of the pool that this client's live steps may keep from others; null for no limit.</summary>
     public long? MaxPinnedBytes { get; init; }
 
     /// <summary>Whether blocks are cleaned ahead of need while the background queue is idle.</summary>

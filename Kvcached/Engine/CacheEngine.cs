@@ -30,6 +30,7 @@ internal sealed class CacheEngine
         _loop = new TransferLoop(State);
         _planner = new StepPlanner(State, _loop);
         _sequences = new SequenceCommands(State, _loop);
+        Transfers = new SequenceTransfers(State, _loop, _sequences);
         _cleanAhead = new CleanAhead(State, _loop);
     }
 
@@ -39,9 +40,12 @@ internal sealed class CacheEngine
 
     public SequenceCommands Sequences => _sequences;
 
-    public ClientState OpenClient(long maxPinnedBytes)
+    public SequenceTransfers Transfers { get; }
+
+    /// <summary>Opens a client whose live steps may pin so many bytes of the pool, and of the entry heap.</summary>
+    public ClientState OpenClient(long maxPinnedBytes = long.MaxValue, long maxPinnedRowBytes = long.MaxValue)
     {
-        var client = new ClientState(State.Clients.Count, maxPinnedBytes);
+        var client = new ClientState(State.Clients.Count, maxPinnedBytes, maxPinnedRowBytes);
         State.Clients.Add(client);
         return client;
     }
@@ -158,6 +162,7 @@ internal sealed class CacheEngine
             if (lane is not null)
             {
                 _sequences.EndSteps(lane);
+                State.UnpinTransfers(lane);
             }
         }
 
@@ -182,7 +187,7 @@ internal sealed class CacheEngine
 
     private void ServeWaiting()
     {
-        // The lane that has waited longest goes first, and each is tried once a turn.
+        // The lane that has waited longest goes first. One that was served stands behind the others with its next step.
         for (var after = 0UL; NextWaiting(after) is { } lane;)
         {
             after = lane.WaitingSince;

@@ -19,6 +19,7 @@ internal sealed class CleanAhead(EngineState state, TransferLoop loop)
             return;
         }
 
+        loop.BeginPlan(sparesOwn: true);
         var sequences = SequenceBudget;
         for (var sequence = state.Policy.First(); sequence is not null && sequences-- > 0 && budget > 0; sequence = state.Policy.Next(sequence))
         {

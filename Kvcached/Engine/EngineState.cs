@@ -48,6 +48,8 @@ internal struct EngineCounters
 /// <summary>All that an engine knows: owned by <see cref="CacheEngine"/>, shared by its parts, touched by one thread at a time.</summary>
 internal sealed class EngineState
 {
+    private readonly List<Point> _outstanding = [];
+
     public EngineState(EngineOptions options, ISubmitter submitter)
     {
         Options = options;
@@ -59,6 +61,7 @@ internal sealed class EngineState
         Policy = new LeastRecentlyUsed(Sequences);
         Tracker = new AccessTracker(Timelines);
         Background = new Submission(Point.BackgroundLane, isOut: false, Timelines);
+        Reservation = new RoomReservation(this);
     }
 
     public EngineOptions Options { get; }
@@ -80,6 +83,8 @@ internal sealed class EngineState
     public IEvictionPolicy Policy { get; }
 
     public AccessTracker Tracker { get; }
+
+    public RoomReservation Reservation { get; }
 
     /// <summary>Submission of the background queue, which waits on no lane.</summary>
     public Submission Background { get; }
@@ -120,38 +125,94 @@ internal sealed class EngineState
         }
     }
 
-    /// <summary>Bytes that a client's live steps keep from others.</summary>
-    public long PinnedBytes(ClientState client)
+    /// <summary>Adds to (or takes from) what a sequence holds of the entry heap.</summary>
+    public void AddRow(SequenceState sequence, long bytes)
     {
-        var bytes = client.LiveBytes;
+        sequence.RowBytes += bytes;
+        if (sequence.IsLive)
+        {
+            Clients[sequence.Client].LiveRowBytes += bytes;
+        }
+    }
+
+    /// <summary>Marks a sequence as used by a live step, or as used by none: what it holds is pinned, or is not.</summary>
+    public void SetLive(SequenceState sequence, bool isLive)
+    {
+        if (sequence.IsLive != isLive)
+        {
+            sequence.IsLive = isLive;
+            var client = Clients[sequence.Client];
+            client.LiveBytes += isLive ? sequence.ResidentBytes : -sequence.ResidentBytes;
+            client.LiveRowBytes += isLive ? sequence.RowBytes : -sequence.RowBytes;
+        }
+    }
+
+    /// <summary>Whether a client may keep so many more bytes from others.</summary>
+    public bool CanPin(ClientState client, long bytes, long rowBytes = 0)
+    {
         foreach (var lane in client.Lanes)
         {
             bytes += Pool.PendingBytesOf(lane.Number);
+            rowBytes += Rows.Pool.PendingBytesOf(lane.Number);
         }
 
-        return bytes;
+        return bytes <= client.MaxPinnedBytes - client.LiveBytes && rowBytes <= client.MaxPinnedRowBytes - client.LiveRowBytes;
+    }
+
+    /// <summary>
+    /// Notes a transfer on a lane's <c>in</c> queue into bytes that may wait for the lane's live steps, of a sequence that has none: until it has
+    /// been observed, its bytes are pinned too.
+    /// </summary>
+    public void PinTransfer(LaneState lane, long bytes)
+    {
+        lane.Client.LiveBytes += bytes;
+        lane.PinnedTransfers.Enqueue((lane.InValue, bytes));
+    }
+
+    /// <summary>Lets go of what observed transfers pinned.</summary>
+    public void UnpinTransfers(LaneState lane)
+    {
+        var observed = Timelines.Observed(Point.TimelineOf(lane.Number, TimelineKind.In));
+        while (lane.PinnedTransfers.TryPeek(out var transfer) && transfer.Value <= observed)
+        {
+            lane.PinnedTransfers.Dequeue();
+            lane.Client.LiveBytes -= transfer.Bytes;
+        }
+    }
+
+    /// <summary>Lists what is under way: a point for each timeline that has not been observed up to the last value enqueued.</summary>
+    public void ListOutstanding(List<Point> points)
+    {
+        points.Clear();
+        foreach (var lane in Lanes)
+        {
+            AddOutstanding(points, lane?.Number ?? Point.BackgroundLane, TimelineKind.In, lane?.InValue ?? BackgroundValue);
+            AddOutstanding(points, lane?.Number ?? Point.BackgroundLane, TimelineKind.Out, lane?.OutValue ?? 0);
+            AddOutstanding(points, lane?.Number ?? Point.BackgroundLane, TimelineKind.End, lane?.Planned ?? 0);
+        }
     }
 
     /// <summary>Whether something is under way that, once observed, may make room.</summary>
     public bool IsAnythingUnderWay()
     {
-        if (Pool.HasPending || Cold.Pool.HasPending || Rows.Pool.HasPending || !IsObserved(Point.BackgroundLane, TimelineKind.In, BackgroundValue))
+        if (Pool.HasPending || Cold.Pool.HasPending || Rows.Pool.HasPending)
         {
             return true;
         }
 
-        foreach (var lane in Lanes)
-        {
-            if (lane is not null && (lane.HasLive || !IsObserved(lane.Number, TimelineKind.Out, lane.OutValue) || !IsObserved(lane.Number, TimelineKind.In, lane.InValue)))
-            {
-                return true;
-            }
-        }
-
-        return false;
+        ListOutstanding(_outstanding);
+        return _outstanding.Count > 0;
     }
 
     public bool IsBackgroundIdle => !Background.IsOpen && IsObserved(Point.BackgroundLane, TimelineKind.In, BackgroundValue);
 
     private bool IsObserved(int lane, TimelineKind kind, ulong value) => Timelines.Observed(Point.TimelineOf(lane, kind)) >= value;
+
+    private void AddOutstanding(List<Point> points, int lane, TimelineKind kind, ulong value)
+    {
+        if (!IsObserved(lane, kind, value))
+        {
+            points.Add(new Point(Point.TimelineOf(lane, kind), value));
+        }
+    }
 }

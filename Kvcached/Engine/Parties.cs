@@ -5,15 +5,36 @@ using Kvcached.Sequences;
 
 namespace Kvcached.Engine;
 
-/// <summary>A client: who owns lanes and sequences, and what its live steps may pin (I10).</summary>
-internal sealed class ClientState(int number, long maxPinnedBytes)
+/// <summary>A client: who owns lanes and sequences, and what its live steps may pin, in bytes of the pool and of the entry heap (I10).</summary>
+internal sealed class ClientState(int number, long maxPinnedBytes, long maxPinnedRowBytes)
 {
     public readonly int Number = number;
     public readonly long MaxPinnedBytes = maxPinnedBytes;
+    public readonly long MaxPinnedRowBytes = maxPinnedRowBytes;
     public readonly List<LaneState> Lanes = [];
 
-    /// <summary>Bytes on the device of sequences that live steps use.</summary>
+    /// <summary>Bytes on the device of sequences that live steps use, and of others while transfers into them are on their way.</summary>
     public long LiveBytes;
+
+    /// <summary>Bytes of the rows of sequences that live steps use.</summary>
+    public long LiveRowBytes;
+
+    /// <summary>Whether a step of the client has not been observed as ended.</summary>
+    public bool HasLive
+    {
+        get
+        {
+            foreach (var lane in Lanes)
+            {
+                if (lane.HasLive)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
 }
 
 /// <summary>One layout of a model as the engine knows it.</summary>
@@ -111,6 +132,9 @@ internal sealed class LaneState
     /// <summary>Last values that <c>out</c> and <c>in</c> have been told to signal.</summary>
     public ulong OutValue;
     public ulong InValue;
+
+    /// <summary>Transfers of sequences without live step: the value of <c>in</c> that ends them, and the bytes that they pin until then.</summary>
+    public readonly Queue<(ulong Value, long Bytes)> PinnedTransfers = new();
 
     /// <summary>When the lane's first waiting step began to wait: orders the lanes that wait.</summary>
     public ulong WaitingSince;

@@ -24,7 +24,10 @@ internal sealed class Reservations
 
     public int BlockCount => _blockCount;
 
-    public bool HasBlock => _nextBlock < _blockCount;
+    /// <summary>Blocks that have not been used.</summary>
+    public int Left => _blockCount - _nextBlock;
+
+    public bool HasBlock => Left > 0;
 
     public void Clear() => _blockCount = _rowCount = _nextBlock = _nextRow = 0;
 

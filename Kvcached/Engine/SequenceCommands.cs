@@ -11,8 +11,6 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
 {
     public const int MaxTokens = int.MaxValue / 2;
 
-    private readonly Reservations _reservations = new();
-
     /// <summary>The client's sequence that a handle names.</summary>
     public SequenceState Find(ClientState client, SequenceHandle handle)
     {
@@ -83,104 +81,6 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
         sequence.CommittedTokens += count;
     }
 
-    /// <summary>Copies out what has no clean copy, and keeps it on the device. Returns the copies enqueued.</summary>
-    public int Clean(LaneState lane, SequenceHandle handle) => ForEachResident(lane, handle, drop: false);
-
-    /// <summary>Cleans and drops. Returns the blocks dropped.</summary>
-    public int Evict(LaneState lane, SequenceHandle handle) => ForEachResident(lane, handle, drop: true);
-
-    /// <summary>Reloads what is not on the device, as far as there is room. Returns the copies enqueued.</summary>
-    public int Prefetch(LaneState lane, SequenceHandle handle)
-    {
-        var sequence = FindFor(lane, handle);
-        if (sequence is null || state.PinnedBytes(lane.Client) >= lane.Client.MaxPinnedBytes)
-        {
-            return 0;
-        }
-
-        BeginPlan(sequence);
-        var layouts = state.Models[sequence.Model].Layouts;
-        for (var r = 0; r < layouts.Length; r++)
-        {
-            for (var missing = sequence.Rows[r].Missing; missing > 0; missing--)
-            {
-                if (!loop.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
-                {
-                    break;
-                }
-
-                _reservations.AddBlock(bytes, frontier);
-            }
-
-            var row = sequence.Rows[r];
-            for (var i = row.FirstVisible; i < row.Count && _reservations.HasBlock; i++)
-            {
-                if (!state.Blocks[row[i]].IsResident)
-                {
-                    ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
-                    loop.Reload(sequence, row[i], lane, bytes, in frontier);
-                }
-            }
-
-            // Evictions for the next layout wait for nothing that is still to be submitted.
-            loop.Flush(lane);
-        }
-
-        if (sequence.ResidentBytes > 0)
-        {
-            state.Policy.Touch(sequence);
-        }
-
-        return _reservations.BlockCount;
-    }
-
-    /// <summary>
-    /// Moves up to a number of resident blocks, from block <paramref name="from"/> on, to other bytes: on the lane, or on the background queue,
-    /// which takes only blocks whose writers have been observed. Returns the moves enqueued.
-    /// </summary>
-    public int Move(LaneState lane, SequenceHandle handle, int from, int maxBlocks, bool background)
-    {
-        var sequence = FindFor(lane, handle);
-        if (sequence is null)
-        {
-            return 0;
-        }
-
-        BeginPlan(sequence);
-        var layouts = state.Models[sequence.Model].Layouts;
-        var moved = 0;
-        for (var r = 0; r < layouts.Length && moved < maxBlocks; r++)
-        {
-            var row = sequence.Rows[r];
-            _reservations.Clear();
-            for (var i = Math.Min(from, row.Count); i < row.Count && moved + _reservations.BlockCount < maxBlocks; i++)
-            {
-                if (!CanMove(row[i], background) || !TryFindPlace(layouts[r].PoolLayout, lane, background, out var bytes, out var frontier))
-                {
-                    continue;
-                }
-
-                _reservations.AddBlock(bytes, frontier);
-            }
-
-            // Evictions on the way are submitted before the moves, which wait for them.
-            loop.Flush(lane);
-            for (var i = Math.Min(from, row.Count); i < row.Count && _reservations.HasBlock; i++)
-            {
-                if (CanMove(row[i], background))
-                {
-                    ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
-                    loop.Move(sequence, row[i], background ? state.OpenBackground() : lane.OpenTransfers(), bytes, in frontier);
-                    moved++;
-                }
-            }
-
-            loop.Flush(lane);
-        }
-
-        return moved;
-    }
-
     /// <summary>Lets go of what ended steps pinned.</summary>
     public void EndSteps(LaneState lane)
     {
@@ -238,7 +138,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
                 Apply(sequence, 0);
                 End(sequence);
             }
-            else
+            else if (step.Status != KvStepStatus.Accepted || item.TruncateAfter >= 0 || sequence.Refused)
             {
                 CountBegun(lane, sequence);
             }
@@ -250,63 +150,9 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
     private ref StepItemState LastWaiting(SequenceState sequence) =>
         ref state.Lanes[sequence.WaitingLane]!.StepAt(sequence.WaitingStep).Items[sequence.WaitingItem];
 
-    /// <summary>The sequence, if the lane may enqueue transfers of it: what is outstanding must be the lane's own or the background's.</summary>
-    private SequenceState? FindFor(LaneState lane, SequenceHandle handle)
-    {
-        var sequence = Find(lane.Client, handle);
-        var frontier = sequence.Transfers;
-        frontier.Add(sequence.LastStep, state.Timelines);
-        return FrontierHome.Of(frontier.Points, state.Timelines).IsUsableBy(lane.Number) ? sequence : null;
-    }
-
-    private int ForEachResident(LaneState lane, SequenceHandle handle, bool drop)
-    {
-        var sequence = FindFor(lane, handle);
-        if (sequence is null)
-        {
-            return 0;
-        }
-
-        BeginPlan(sequence);
-        var done = 0;
-        for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
-        {
-            var row = sequence.Rows[r];
-            for (var i = 0; i < row.Count; i++)
-            {
-                ref var block = ref state.Blocks[row[i]];
-                if (block.IsResident && (drop || !block.IsClean) && (drop ? loop.TryEvict(sequence, row[i], lane) : loop.TryClean(sequence, row[i], lane)))
-                {
-                    done++;
-                }
-            }
-        }
-
-        loop.Flush(lane);
-        return done;
-    }
-
-    private bool CanMove(int number, bool background)
-    {
-        ref var block = ref state.Blocks[number];
-        return block.IsResident && (!background || state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane);
-    }
-
-    private bool TryFindPlace(int layout, LaneState lane, bool background, out BlockAddress bytes, out Frontier frontier) => background
-        ? state.Pool.TryAllocate(layout, Point.BackgroundLane, out bytes, out frontier)
-        : loop.TryMakeRoom(layout, lane, out bytes, out frontier);
-
-    private void BeginPlan(SequenceState sequence)
-    {
-        sequence.Plan = ++state.Plan;
-        loop.BeginPlan();
-        _reservations.Clear();
-    }
-
     private void Settle(SequenceState sequence)
     {
-        sequence.IsLive = false;
-        state.Clients[sequence.Client].LiveBytes -= sequence.ResidentBytes;
+        state.SetLive(sequence, false);
         foreach (var row in sequence.Rows)
         {
             row.Covered = 0;
@@ -333,13 +179,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             row.CleanCursor = Math.Min(row.CleanCursor, Math.Max(0, row.Count - 1));
         }
 
-        if (sequence.ResidentBytes == 0)
-        {
-            foreach (var emptied in sequence.Rows)
-            {
-                loop.DropRow(sequence, emptied);
-            }
-        }
+        loop.DropRowsIfEmpty(sequence);
     }
 
     private void RemoveLast(SequenceState sequence, SequenceRow row, in ModelLayout layout)
@@ -368,15 +208,8 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
 
     private void End(SequenceState sequence)
     {
-        foreach (var row in sequence.Rows)
-        {
-            loop.DropRow(sequence, row);
-        }
-
-        if (sequence.IsLive)
-        {
-            Settle(sequence);
-        }
+        loop.DropRowsIfEmpty(sequence);
+        Settle(sequence);
 
         state.Policy.Forget(sequence);
         state.Sequences.Delete(sequence);

@@ -1,5 +1,6 @@
 using Kvcached.Memory;
 using Kvcached.Sequences;
+using Kvcached.Tables;
 
 namespace Kvcached.Engine;
 
@@ -11,42 +12,33 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
 {
     private readonly StepPublisher _publisher = new(state, loop);
     private readonly Reservations _reservations = new();
-    private LaneState? _reservedFor;
+    private long[] _blocksByLayout = [];
 
     /// <summary>Tries to commit the lane's next step.</summary>
-    /// <returns>Accepted, Busy (nothing has changed), NeverFits or NoRoom (the step is not committed: refuse it).</returns>
+    /// <returns>Accepted, Busy (not committed: try again when points have been observed), NeverFits or NoRoom (the step is not committed: refuse it).</returns>
     public KvStepStatus TryCommit(LaneState lane, StepRecord step)
     {
         state.Plan++;
-        loop.BeginPlan();
+        loop.BeginPlan(sparesOwn: false);
         _reservations.Clear();
-        var demand = Measure(step);
-        var status = CheckLimits(lane, demand);
-        if (status != KvStepStatus.Accepted)
+        if (!TryMeasure(step, out var demand) || NeverFits(lane.Client, demand))
         {
-            return status;
+            return KvStepStatus.NeverFits;
         }
 
-        if (!TryReserve(lane, step, demand.NewBytes))
+        if (state.Reservation.Binds(lane, demand.NewBytes > 0))
         {
-            _reservations.GiveBack(state);
-            loop.Flush(lane);
-            if (!state.IsAnythingUnderWay())
-            {
-                return KvStepStatus.NoRoom;
-            }
-
-            // A lane whose client has no live step waits for others alone: it goes first once there is room.
-            if (_reservedFor is null && !HasLive(lane.Client))
-            {
-                _reservedFor = lane;
-            }
-
             return KvStepStatus.Busy;
         }
 
+        var isOverPinned = demand.NewlyPinned + demand.NewlyPinnedRows > 0 && !state.CanPin(lane.Client, demand.NewlyPinned, demand.NewlyPinnedRows);
+        if (isOverPinned || !TryReserve(lane, step))
+        {
+            return Postpone(lane, step, isOverPinned);
+        }
+
         _publisher.Commit(lane, step, _reservations);
-        Release(lane);
+        state.Reservation.Release(lane);
         return KvStepStatus.Accepted;
     }
 
@@ -54,34 +46,46 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
     public void Refuse(LaneState lane, StepRecord step)
     {
         _publisher.Refuse(lane, step);
-        Release(lane);
+        state.Reservation.Release(lane);
     }
 
-    private void Release(LaneState lane)
+    private KvStepStatus Postpone(LaneState lane, StepRecord step, bool isOverPinned)
     {
-        if (_reservedFor == lane)
+        if (isOverPinned)
         {
-            _reservedFor = null;
+            EvictUnseen(lane, step);
         }
+
+        _reservations.GiveBack(state);
+        loop.Flush(lane);
+        if (!state.IsAnythingUnderWay() || (!isOverPinned && state.Reservation.IsOver(lane)))
+        {
+            return KvStepStatus.NoRoom;
+        }
+
+        state.Reservation.TryTake(lane);
+        return KvStepStatus.Busy;
     }
 
-    private static bool HasLive(ClientState client)
+    /// <summary>What has left the sliding windows of the step's sequences is pinned with them, and not needed.</summary>
+    private void EvictUnseen(LaneState lane, StepRecord step)
     {
-        foreach (var lane in client.Lanes)
+        foreach (ref var item in step.Batch)
         {
-            if (lane.HasLive)
+            var sequence = state.Sequences[item.Sequence.Index];
+            for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
             {
-                return true;
+                loop.EvictUnseen(sequence, sequence.Rows[r], lane);
             }
         }
-
-        return false;
     }
 
-    /// <summary>What a step needs: bytes of the pool that it does not have, and bytes that it would pin in all, and beyond what is pinned.</summary>
-    private Demand Measure(StepRecord step)
+    /// <summary>What a step needs.</summary>
+    /// <returns>False if that is more than the pool has: what is measured is not all, then.</returns>
+    private bool TryMeasure(StepRecord step, out Demand demand)
     {
-        var demand = default(Demand);
+        demand = default;
+        _blocksByLayout.AsSpan().Clear();
         foreach (ref var item in step.Batch)
         {
             var sequence = state.Sequences[item.Sequence.Index];
@@ -92,43 +96,69 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
 
             sequence.Plan = state.Plan;
             var layouts = state.Models[sequence.Model].Layouts;
-            var held = sequence.ResidentBytes;
-            for (var r = 0; r < layouts.Length; r++)
-            {
-                var row = sequence.Rows[r];
-                ShowFrom(row, layouts[r].FirstVisibleBlock(sequence.Tokens, item.NewTokens));
-                var count = layouts[r].BlocksFor(sequence.Tokens + item.NewTokens);
-                demand.MaxRowEntries = Math.Max(demand.MaxRowEntries, count);
-                var bytes = (row.Missing + count - row.Count) * layouts[r].BlockBytes;
-                demand.NewBytes += bytes;
-                held += bytes;
-                demand.NewlyPinned += bytes;
-            }
-
-            demand.Bytes += held;
             if (!sequence.IsLive)
             {
                 demand.NewlyPinned += sequence.ResidentBytes;
+                demand.NewlyPinnedRows += sequence.RowBytes;
+            }
+
+            for (var r = 0; r < layouts.Length; r++)
+            {
+                MeasureRow(sequence, r, item.NewTokens, layouts[r], ref demand);
+                if (demand.Bytes > state.Options.Pool.Bytes)
+                {
+                    return false;
+                }
             }
         }
 
-        return demand;
+        return true;
     }
 
-    private KvStepStatus CheckLimits(LaneState lane, Demand demand)
+    private void MeasureRow(SequenceState sequence, int r, int newTokens, in ModelLayout layout, ref Demand demand)
     {
-        if (demand.Bytes > lane.Client.MaxPinnedBytes || demand.Bytes > state.Options.Pool.Bytes || demand.MaxRowEntries > state.Rows.MaxEntries)
+        var row = sequence.Rows[r];
+        ShowFrom(row, layout.FirstVisibleBlock(sequence.Tokens, newTokens));
+        var count = layout.BlocksFor(sequence.Tokens + newTokens);
+        var newBytes = (row.Missing + count - row.Count) * layout.BlockBytes;
+        demand.NewBytes += newBytes;
+        demand.NewlyPinned += newBytes;
+        demand.Bytes += (count - row.FirstVisible) * layout.BlockBytes;
+        demand.MaxRowEntries = Math.Max(demand.MaxRowEntries, count);
+        demand.RowBytes += RowHeap.BytesOf(RowHeap.CapacityFor(count));
+        if (NeedsFreshRow(sequence, row, count))
         {
-            return KvStepStatus.NeverFits;
+            demand.NewlyPinnedRows += RowHeap.BytesOf(RowHeap.CapacityFor(count));
         }
 
-        // Both pass: what is pinned is let go of when steps end, and who holds the reservation is served or refused before that.
-        var overPinned = demand.NewlyPinned > 0 && state.PinnedBytes(lane.Client) + demand.NewlyPinned > lane.Client.MaxPinnedBytes;
-        var behindReservation = demand.NewBytes > 0 && _reservedFor is not null && _reservedFor != lane && (_reservedFor.Client == lane.Client || !HasLive(_reservedFor.Client));
-        return overPinned || behindReservation ? KvStepStatus.Busy : KvStepStatus.Accepted;
+        if (layout.PoolLayout >= _blocksByLayout.Length)
+        {
+            Array.Resize(ref _blocksByLayout, layout.PoolLayout + 1);
+        }
+
+        _blocksByLayout[layout.PoolLayout] += count - row.FirstVisible;
     }
 
-    private bool TryReserve(LaneState lane, StepRecord step, long newBytes)
+    /// <summary>Whether a step is larger than the client's share, or than an empty pool or heap.</summary>
+    private bool NeverFits(ClientState client, Demand demand)
+    {
+        var units = 0L;
+        for (var layout = 0; layout < _blocksByLayout.Length; layout++)
+        {
+            if (_blocksByLayout[layout] > 0)
+            {
+                var segments = (_blocksByLayout[layout] + state.Pool.BlocksPerSegment(layout) - 1) / state.Pool.BlocksPerSegment(layout);
+                units += segments << state.Pool.SegmentOrder(layout);
+            }
+        }
+
+        return units > state.Pool.Units.Count
+            || demand.Bytes > client.MaxPinnedBytes
+            || demand.RowBytes > client.MaxPinnedRowBytes
+            || demand.MaxRowEntries > state.Rows.MaxEntries;
+    }
+
+    private bool TryReserve(LaneState lane, StepRecord step)
     {
         foreach (ref var item in step.Batch)
         {
@@ -148,7 +178,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
                     return false;
                 }
 
-                for (var needed = newBytes == 0 ? 0 : row.Missing + count - row.Count; needed > 0; needed--)
+                for (var needed = row.Missing + count - row.Count; needed > 0; needed--)
                 {
                     if (!loop.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
                     {
@@ -184,7 +214,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
 
     private bool TryReserveRow(LaneState lane, SequenceRow row, int entries)
     {
-        var capacity = Tables.RowHeap.CapacityFor(entries);
+        var capacity = RowHeap.CapacityFor(entries);
         BlockAddress place;
         Frontier frontier;
         while (!state.Rows.TryAllocate(capacity, lane.Number, out place, out frontier))
@@ -248,9 +278,16 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
 
     private struct Demand
     {
+        /// <summary>Bytes of the pool that the step must get.</summary>
         public long NewBytes;
+
+        /// <summary>Bytes of pool and heap that the client pins with it, beyond what it does.</summary>
         public long NewlyPinned;
+        public long NewlyPinnedRows;
+
+        /// <summary>Bytes of pool and heap that its sequences need in all, and the longest row.</summary>
         public long Bytes;
+        public long RowBytes;
         public int MaxRowEntries;
     }
 }

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Kvcached.Kernels;
 using Kvcached.Memory;
 using Kvcached.Sequences;
+using Kvcached.Tables;
 
 namespace Kvcached.Engine;
 
@@ -151,6 +152,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
             state.Tracker.Row(lane.Publish, in fresh.Frontier);
             row.Heap = fresh.Place;
             row.Capacity = fresh.Capacity;
+            state.AddRow(sequence, RowHeap.BytesOf(fresh.Capacity));
             row.Start = state.Rows.StartOf(fresh.Place);
             row.DirtyLow = row.FirstVisible;
             row.DirtyHigh = row.Count;
@@ -172,11 +174,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
     private void Stamp(SequenceState sequence, LaneState lane, int newTokens, Point end)
     {
         state.Tracker.Step(lane.Publish, sequence, end);
-        if (!sequence.IsLive)
-        {
-            sequence.IsLive = true;
-            lane.Client.LiveBytes += sequence.ResidentBytes;
-        }
+        state.SetLive(sequence, true);
 
         sequence.Tokens += newTokens;
         if (sequence.WaitingSteps == 0)

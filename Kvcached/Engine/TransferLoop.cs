@@ -1,5 +1,6 @@
 using Kvcached.Memory;
 using Kvcached.Sequences;
+using Kvcached.Tables;
 
 namespace Kvcached.Engine;
 
@@ -19,7 +20,8 @@ internal sealed class TransferLoop(EngineState state)
     private readonly VictimSearch _victims = new(state);
 
     /// <summary>Starts a new search for victims: call once a plan.</summary>
-    public void BeginPlan() => _victims.Begin();
+    /// <param name="sparesOwn">Whether the plan's own sequences keep even those blocks that have left their sliding window.</param>
+    public void BeginPlan(bool sparesOwn) => _victims.Begin(sparesOwn);
 
     /// <summary>Finds bytes for a block of a layout, evicting other blocks where none are free.</summary>
     public bool TryMakeRoom(int layout, LaneState lane, out BlockAddress bytes, out Frontier frontier)
@@ -33,6 +35,18 @@ internal sealed class TransferLoop(EngineState state)
         }
 
         return true;
+    }
+
+    /// <summary>Evicts blocks that have left the sliding window of one of the plan's sequences.</summary>
+    public void EvictUnseen(SequenceState sequence, SequenceRow row, LaneState lane)
+    {
+        for (var i = 0; i < row.FirstVisible && row.ResidentBlocks > 0; i++)
+        {
+            if (state.Blocks[row[i]].IsResident && !TryEvict(sequence, row[i], lane))
+            {
+                return;
+            }
+        }
     }
 
     /// <summary>Copies a block out to cold memory, if it has no clean copy there yet.</summary>
@@ -54,8 +68,7 @@ internal sealed class TransferLoop(EngineState state)
         }
 
         var layout = state.LayoutOf(sequence, block.Row);
-        if (!state.Cold.TryAllocate(layout.ColdLayout, own ? lane!.Number : Point.BackgroundLane, out var slot, out var frontier)
-            && !_victims.TryReclaimColdSlot(layout, own ? lane!.Number : Point.BackgroundLane, out slot, out frontier))
+        if (!_victims.TryFindColdSlot(layout, own ? lane!.Number : Point.BackgroundLane, out var slot, out var frontier))
         {
             return false;
         }
@@ -85,12 +98,21 @@ internal sealed class TransferLoop(EngineState state)
 
         state.AddResident(sequence, -state.LayoutOf(sequence, block.Row).BlockBytes);
         state.Counters.EvictedBlocks++;
+        if (sequence.Plan != state.Plan)
+        {
+            // A plan counts on the rows of its own sequences.
+            DropRowsIfEmpty(sequence);
+        }
+    }
+
+    /// <summary>Gives the rows of a sequence back that has nothing on the device: nothing would find them again when the heap runs short.</summary>
+    public void DropRowsIfEmpty(SequenceState sequence)
+    {
         if (sequence.ResidentBytes == 0)
         {
-            // Nothing is left that a row could name, and nothing would find the row again when the heap runs short.
-            foreach (var emptied in sequence.Rows)
+            foreach (var row in sequence.Rows)
             {
-                DropRow(sequence, emptied);
+                DropRow(sequence, row);
             }
         }
     }
@@ -104,6 +126,7 @@ internal sealed class TransferLoop(EngineState state)
         }
 
         state.Rows.Pool.Free(row.Heap, state.Tracker.RowOf(sequence));
+        state.AddRow(sequence, -RowHeap.BytesOf(row.Capacity));
         row.Heap = default;
         row.Capacity = 0;
         row.Covered = 0;
@@ -202,13 +225,27 @@ internal sealed class TransferLoop(EngineState state)
     /// <summary>Empties a window of units that other layouts hold, and carves it.</summary>
     private bool TryEmptyWindow(int layout, LaneState lane)
     {
-        if (!_victims.TryChooseWindow(layout, lane, out var start))
+        // A window fails where cold memory turns out to be full; blocks that would have to be copied out then count as no victims.
+        while (_victims.TryChooseWindow(layout, lane, out var start))
         {
-            return false;
+            var knownFull = _victims.FullColdLayouts;
+            if (TryEmpty(start, 1 << state.Pool.SegmentOrder(layout), lane))
+            {
+                return state.Pool.TryCarveWindow(layout, start, lane.Number);
+            }
+
+            if (_victims.FullColdLayouts == knownFull)
+            {
+                return false;
+            }
         }
 
-        var order = state.Pool.SegmentOrder(layout);
-        for (var unit = start; unit < start + (1 << order); unit += state.Pool.Units[unit].Units)
+        return false;
+    }
+
+    private bool TryEmpty(int start, int units, LaneState lane)
+    {
+        for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
             for (var block = 0; segment.State == SegmentState.InUse && block < segment.Fresh; block++)
@@ -220,6 +257,6 @@ internal sealed class TransferLoop(EngineState state)
             }
         }
 
-        return state.Pool.TryCarveWindow(layout, start, lane.Number);
+        return true;
     }
 }

@@ -14,9 +14,19 @@ internal sealed class VictimSearch(EngineState state)
 
     private Cursor[] _cursors = [];
 
-    public void Begin()
+    /// <summary>Per cold layout, for the background's copy-outs and for lanes': whether this plan has found no slot.</summary>
+    private bool[] _fullCold = [];
+    private bool _sparesOwn;
+
+    /// <summary>How many kinds of cold slot this plan has found to be used up.</summary>
+    public int FullColdLayouts { get; private set; }
+
+    public void Begin(bool sparesOwn)
     {
+        _sparesOwn = sparesOwn;
         _cursors.AsSpan().Clear();
+        _fullCold.AsSpan().Clear();
+        FullColdLayouts = 0;
         while (state.Policy.First() is { ResidentBytes: 0 } empty)
         {
             state.Policy.Forget(empty);
@@ -39,7 +49,7 @@ internal sealed class VictimSearch(EngineState state)
 
         while (cursor.Sequence is { } candidate)
         {
-            if (candidate.Plan != state.Plan && TryNextOf(candidate, layout, lane, ref cursor, out number))
+            if (TryNextOf(candidate, layout, lane, ref cursor, out number))
             {
                 sequence = candidate;
                 return true;
@@ -71,8 +81,27 @@ internal sealed class VictimSearch(EngineState state)
         return start >= 0;
     }
 
+    /// <summary>Finds a slot that a copy-out of a lane, or of the background queue, may overwrite. A plan that found none looks no more.</summary>
+    public bool TryFindColdSlot(in ModelLayout layout, int lane, out BlockAddress slot, out Frontier frontier)
+    {
+        (slot, frontier) = (default, default);
+        if (layout.ColdLayout < 0 || IsColdFull(layout.ColdLayout, lane))
+        {
+            return false;
+        }
+
+        if (state.Cold.Pool.TryAllocate(layout.ColdLayout, lane, out slot, out frontier) || TryReclaimColdSlot(layout, lane, out slot, out frontier))
+        {
+            return true;
+        }
+
+        _fullCold[ColdIndex(layout.ColdLayout, lane)] = true;
+        FullColdLayouts++;
+        return false;
+    }
+
     /// <summary>Takes the cold slot of a block that is clean and on the device: it can be copied out again.</summary>
-    public bool TryReclaimColdSlot(ModelLayout layout, int lane, out BlockAddress slot, out Frontier frontier)
+    private bool TryReclaimColdSlot(in ModelLayout layout, int lane, out BlockAddress slot, out Frontier frontier)
     {
         var budget = ReclaimBudget;
         for (var sequence = state.Policy.Last(); sequence is not null && budget > 0; sequence = state.Policy.Previous(sequence))
@@ -135,7 +164,8 @@ internal sealed class VictimSearch(EngineState state)
     {
         ref var block = ref state.Blocks[number];
         return block.IsResident
-            && sequence.Plan != state.Plan
+            && (sequence.Plan != state.Plan || (!_sparesOwn && block.Index < sequence.Rows[block.Row].FirstVisible))
+            && (block.IsClean || !IsColdFull(state.LayoutOf(sequence, block.Row).ColdLayout, sequence.Client == lane.Client.Number ? lane.Number : Point.BackgroundLane))
             && FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane.Number);
     }
 
@@ -172,6 +202,24 @@ internal sealed class VictimSearch(EngineState state)
         }
 
         return cost;
+    }
+
+    private static int ColdIndex(int coldLayout, int lane) => (coldLayout * 2) + (lane == Point.BackgroundLane ? 0 : 1);
+
+    private bool IsColdFull(int coldLayout, int lane)
+    {
+        if (coldLayout < 0)
+        {
+            return true;
+        }
+
+        var index = ColdIndex(coldLayout, lane);
+        if (index >= _fullCold.Length)
+        {
+            Array.Resize(ref _fullCold, (coldLayout + 1) * 2);
+        }
+
+        return _fullCold[index];
     }
 
     private struct Cursor

@@ -136,7 +136,7 @@ internal sealed class BlockPool
             return true;
         }
 
-        if (_emptySegments > 0 && ReleaseEmptySegments(layout, lane) && TryCarve(layout, Units.Take(l.Order), out address, ref frontier))
+        if (_emptySegments > l.EmptySegments && ReleaseEmptySegments(layout, lane) && TryCarve(layout, Units.Take(l.Order), out address, ref frontier))
         {
             return true;
         }
@@ -182,7 +182,7 @@ internal sealed class BlockPool
         UsedBytes -= _layouts[segment.Layout].BlockBytes;
         if (segment.Used == 0)
         {
-            _emptySegments++;
+            CountEmpty(segment, 1);
         }
 
         var home = FrontierHome.Of(frontier.Points, _timelines);
@@ -256,7 +256,7 @@ internal sealed class BlockPool
     private void Carve(int layout, Segment run)
     {
         run.Carve(layout, _layouts[layout].Capacity);
-        _emptySegments++;
+        CountEmpty(run, 1);
         Relist(run);
     }
 
@@ -264,7 +264,7 @@ internal sealed class BlockPool
     {
         if (segment.Used++ == 0)
         {
-            _emptySegments--;
+            CountEmpty(segment, -1);
         }
 
         UsedBlocks++;
@@ -313,7 +313,7 @@ internal sealed class BlockPool
     private void ReleaseSegment(Segment segment)
     {
         Unlist(segment);
-        _emptySegments--;
+        CountEmpty(segment, -1);
         for (var block = 0; block < segment.Fresh; block++)
         {
             if (segment.Owner[block] == Segment.Pending)
@@ -328,6 +328,12 @@ internal sealed class BlockPool
         }
 
         Units.Release(segment);
+    }
+
+    private void CountEmpty(Segment segment, int change)
+    {
+        _emptySegments += change;
+        _layouts[segment.Layout].EmptySegments += change;
     }
 
     private void Relist(Segment segment)
@@ -372,5 +378,6 @@ internal sealed class BlockPool
         public readonly int Capacity = capacity;
         public readonly SegmentList[] Lists = new SegmentList[Buckets];
         public uint BucketMask;
+        public int EmptySegments;
     }
 }

@@ -40,6 +40,7 @@ internal sealed class SequenceState(int index)
 
     public SequenceRow[] Rows = [];
     public long ResidentBytes;
+    public long RowBytes;
 
     /// <summary>Steps begun that wait to be planned, and the last of them: number and place in its batch.</summary>
     public int WaitingSteps;
@@ -114,7 +115,7 @@ internal sealed class SequenceTable(int capacity)
         sequence.Refused = sequence.IsLive = false;
         sequence.LastStep = default;
         sequence.Transfers = default;
-        sequence.ResidentBytes = 0;
+        sequence.ResidentBytes = sequence.RowBytes = 0;
         sequence.Plan = 0;
         if (sequence.Rows.Length < layouts)
         {

@@ -52,6 +52,9 @@ internal sealed class RowHeap
     /// <summary>Entries of the row that is handed out for a number of entries.</summary>
     public static int CapacityFor(int entries) => (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(entries, LineEntries));
 
+    /// <summary>Bytes of a row of a capacity.</summary>
+    public static long BytesOf(int capacity) => (long)capacity * sizeof(uint);
+
     /// <summary>Hands out a row that a lane may write enqueue-ahead.</summary>
     public bool TryAllocate(int capacity, int lane, out BlockAddress row, out Frontier frontier)
     {

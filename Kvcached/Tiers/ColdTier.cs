@@ -10,16 +10,4 @@ internal sealed class ColdTier(DeviceMemory? memory, long unitBytes, TimelineTab
     public DeviceMemory? Memory { get; } = memory;
 
     public BlockPool Pool { get; } = new(memory?.Bytes ?? 0, unitBytes, timelines);
-
-    /// <summary>Finds a slot that a lane's (or the background's) copy-out may overwrite enqueue-ahead.</summary>
-    public bool TryAllocate(int layout, int lane, out BlockAddress slot, out Frontier frontier)
-    {
-        if (layout >= 0)
-        {
-            return Pool.TryAllocate(layout, lane, out slot, out frontier);
-        }
-
-        (slot, frontier) = (default, default);
-        return false;
-    }
 }

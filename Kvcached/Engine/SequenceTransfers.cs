@@ -1,0 +1,180 @@
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>
+/// Commands that move a sequence's blocks apart from any step. They take what room there is and do as much as it allows; behind another lane's
+/// reservation, or beyond what the client may pin, they do nothing more.
+/// </summary>
+internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, SequenceCommands sequences)
+{
+    private readonly Reservations _reservations = new();
+
+    /// <summary>Copies out what has no clean copy, and keeps it on the device. Returns the copies enqueued.</summary>
+    public int Clean(LaneState lane, SequenceHandle handle) => ForEachResident(lane, handle, drop: false);
+
+    /// <summary>Cleans and drops. Returns the blocks dropped.</summary>
+    public int Evict(LaneState lane, SequenceHandle handle) => ForEachResident(lane, handle, drop: true);
+
+    /// <summary>Reloads what is not on the device, as far as there is room. Returns the copies enqueued.</summary>
+    public int Prefetch(LaneState lane, SequenceHandle handle)
+    {
+        var sequence = FindFor(lane, handle);
+        if (sequence is null || state.Reservation.Binds(lane, takesRoom: true))
+        {
+            return 0;
+        }
+
+        BeginPlan(sequence);
+        var layouts = state.Models[sequence.Model].Layouts;
+        for (var r = 0; r < layouts.Length; r++)
+        {
+            for (var missing = sequence.Rows[r].Missing; missing > 0; missing--)
+            {
+                if (!state.CanPin(lane.Client, layouts[r].BlockBytes * (1 + _reservations.Left)) || !loop.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
+                {
+                    break;
+                }
+
+                _reservations.AddBlock(bytes, frontier);
+            }
+
+            var pinned = layouts[r].BlockBytes * _reservations.Left;
+            var row = sequence.Rows[r];
+            for (var i = row.FirstVisible; i < row.Count && _reservations.HasBlock; i++)
+            {
+                if (!state.Blocks[row[i]].IsResident)
+                {
+                    ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
+                    loop.Reload(sequence, row[i], lane, bytes, in frontier);
+                }
+            }
+
+            PinUnlessLive(lane, sequence, pinned);
+
+            // Evictions for the next layout wait for nothing that is still to be submitted.
+            loop.Flush(lane);
+        }
+
+        if (sequence.ResidentBytes > 0)
+        {
+            state.Policy.Touch(sequence);
+        }
+
+        return _reservations.BlockCount;
+    }
+
+    /// <summary>
+    /// Moves up to a number of resident blocks, from block <paramref name="from"/> on, to other bytes: on the lane, or on the background queue,
+    /// which takes only blocks whose writers have been observed. Returns the moves enqueued.
+    /// </summary>
+    public int Move(LaneState lane, SequenceHandle handle, int from, int maxBlocks, bool background)
+    {
+        var sequence = FindFor(lane, handle);
+        if (sequence is null || state.Reservation.Binds(lane, takesRoom: true))
+        {
+            return 0;
+        }
+
+        BeginPlan(sequence);
+        var layouts = state.Models[sequence.Model].Layouts;
+        var moved = 0;
+        for (var r = 0; r < layouts.Length && moved < maxBlocks; r++)
+        {
+            var row = sequence.Rows[r];
+            _reservations.Clear();
+            for (var i = Math.Min(from, row.Count); i < row.Count && moved + _reservations.BlockCount < maxBlocks; i++)
+            {
+                if (!CanMove(row[i], background)
+                    || !state.CanPin(lane.Client, layouts[r].BlockBytes * (1 + _reservations.Left))
+                    || !TryFindPlace(layouts[r].PoolLayout, lane, background, out var bytes, out var frontier))
+                {
+                    continue;
+                }
+
+                _reservations.AddBlock(bytes, frontier);
+            }
+
+            // Evictions on the way are submitted before the moves, which wait for them.
+            loop.Flush(lane);
+            var pinned = layouts[r].BlockBytes * _reservations.Left;
+            for (var i = Math.Min(from, row.Count); i < row.Count && _reservations.HasBlock; i++)
+            {
+                if (CanMove(row[i], background))
+                {
+                    ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
+                    loop.Move(sequence, row[i], background ? state.OpenBackground() : lane.OpenTransfers(), bytes, in frontier);
+                    moved++;
+                }
+            }
+
+            PinUnlessLive(lane, sequence, background ? 0 : pinned);
+            loop.Flush(lane);
+        }
+
+        return moved;
+    }
+
+    /// <summary>The sequence, if the lane may enqueue transfers of it: what is outstanding must be the lane's own or the background's.</summary>
+    private SequenceState? FindFor(LaneState lane, SequenceHandle handle)
+    {
+        var sequence = sequences.Find(lane.Client, handle);
+        var frontier = sequence.Transfers;
+        frontier.Add(sequence.LastStep, state.Timelines);
+        return FrontierHome.Of(frontier.Points, state.Timelines).IsUsableBy(lane.Number) ? sequence : null;
+    }
+
+    private int ForEachResident(LaneState lane, SequenceHandle handle, bool drop)
+    {
+        var sequence = FindFor(lane, handle);
+        if (sequence is null)
+        {
+            return 0;
+        }
+
+        BeginPlan(sequence);
+        var done = 0;
+        for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
+        {
+            var row = sequence.Rows[r];
+            for (var i = 0; i < row.Count; i++)
+            {
+                ref var block = ref state.Blocks[row[i]];
+                if (block.IsResident && (drop || !block.IsClean) && (drop ? loop.TryEvict(sequence, row[i], lane) : loop.TryClean(sequence, row[i], lane)))
+                {
+                    done++;
+                }
+            }
+        }
+
+        loop.DropRowsIfEmpty(sequence);
+        loop.Flush(lane);
+        return done;
+    }
+
+    private bool CanMove(int number, bool background)
+    {
+        ref var block = ref state.Blocks[number];
+        return block.IsResident && (!background || state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane);
+    }
+
+    private bool TryFindPlace(int layout, LaneState lane, bool background, out BlockAddress bytes, out Frontier frontier) => background
+        ? state.Pool.TryAllocate(layout, Point.BackgroundLane, out bytes, out frontier)
+        : loop.TryMakeRoom(layout, lane, out bytes, out frontier);
+
+    private void PinUnlessLive(LaneState lane, SequenceState sequence, long bytes)
+    {
+        if (bytes > 0 && !sequence.IsLive)
+        {
+            state.PinTransfer(lane, bytes);
+        }
+    }
+
+    private void BeginPlan(SequenceState sequence)
+    {
+        sequence.Plan = ++state.Plan;
+        loop.BeginPlan(sparesOwn: true);
+        _reservations.Clear();
+    }
+}
