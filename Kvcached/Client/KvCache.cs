@@ -19,7 +19,7 @@ public sealed class KvCache : IDisposable
     private const int MaxLanes = 256;
 
     private readonly Lock _lock = new();
-    private readonly KvMetrics _metrics = new();
+    private readonly KvMetrics _metrics;
     private readonly EngineHost _host;
     private readonly ClientState _client;
     private StepRequest[] _batch = new StepRequest[256];
@@ -37,6 +37,7 @@ public sealed class KvCache : IDisposable
             MaxSequences = options.MaxSequences,
             CleanAheadBlocks = options.CleanAhead ? CleanAheadBlocks : 0,
         });
+        _metrics = new KvMetrics();
         _client = _host.Engine.OpenClient(options.MaxPinnedBytes ?? long.MaxValue);
     }
 
@@ -104,14 +105,19 @@ public sealed class KvCache : IDisposable
     /// <summary>Observes points, serves steps that are busy, starts background work. Never blocks. Begin does the same.</summary>
     public void Pump()
     {
+        EngineCounters counted;
         lock (_lock)
         {
             Turn();
-            _metrics.Report(_host.Engine.Counters);
+            counted = _metrics.Take(_host.Engine.Counters);
         }
+
+        _metrics.Report(counted);
     }
 
     /// <summary>Blocks the calling thread until the point is reached, and counts that. Pumps while it waits.</summary>
+    /// <param name="point">What to wait for.</param>
+    /// <param name="timeout">How long at most; <see cref="Timeout.InfiniteTimeSpan"/> for as long as it takes.</param>
     /// <returns>False if the timeout passed first.</returns>
     public bool Wait(TimelinePoint point, TimeSpan timeout)
     {
@@ -121,7 +127,7 @@ public sealed class KvCache : IDisposable
         while (!point.IsReached)
         {
             Pump();
-            if (System.Diagnostics.Stopwatch.GetElapsedTime(start) > timeout)
+            if (timeout != Timeout.InfiniteTimeSpan && System.Diagnostics.Stopwatch.GetElapsedTime(start) > timeout)
             {
                 return point.IsReached;
             }
@@ -180,7 +186,10 @@ public sealed class KvCache : IDisposable
         }
     }
 
-    /// <summary>Closes the cache and gives its queues, timelines and memory back. Enqueued work that has not started is given up.</summary>
+    /// <summary>
+    /// Closes the cache and gives its queues, timelines and memory back. Enqueued work that has not started is given up. The application's own
+    /// kernels that use the cache's memory must have ended.
+    /// </summary>
     public void Dispose()
     {
         lock (_lock)
@@ -217,6 +226,8 @@ public sealed class KvCache : IDisposable
 
     internal KvStepStatus Begin(KvLane lane, ReadOnlySpan<KvStepItem> batch, out ulong number)
     {
+        KvStepStatus status;
+        EngineCounters counted;
         lock (_lock)
         {
             ThrowIfClosed();
@@ -232,11 +243,13 @@ public sealed class KvCache : IDisposable
             }
 
             Turn();
-            var status = _host.Engine.Begin(lane.State, _batch.AsSpan(0, batch.Length));
+            status = _host.Engine.Begin(lane.State, _batch.AsSpan(0, batch.Length));
             number = status == KvStepStatus.TooManySteps ? 0 : lane.State.Begun;
-            _metrics.Report(_host.Engine.Counters);
-            return status;
+            counted = _metrics.Take(_host.Engine.Counters);
         }
+
+        _metrics.Report(counted);
+        return status;
     }
 
     internal KvStepStatus StatusOf(KvLane lane, ulong number)

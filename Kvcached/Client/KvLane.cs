@@ -93,5 +93,7 @@ public readonly record struct KvStep
     /// <summary>Device address of the views of a layout: a <see cref="Kernels.SequenceView"/> for each item of the batch, in order.</summary>
     public ulong ViewsAddress(int layout = 0) => Lane.ViewsAddress(Number, layout);
 
-    private KvLane Lane => _lane ?? throw new KvException(KvError.InvalidArgument, "The default step is of no lane.");
+    private KvLane Lane => _lane is null
+        ? throw new KvException(KvError.InvalidArgument, "The default step is of no lane.")
+        : Number > 0 ? _lane : throw new KvException(KvError.InvalidArgument, "No step was begun (TooManySteps): there are no points and no views.");
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using Kvcached.Engine;
 
 namespace Kvcached;
 
@@ -21,7 +22,7 @@ internal sealed class KvMetrics : IDisposable
     private readonly Counter<long> _bytesIn;
     private readonly Counter<long> _bytesMoved;
     private readonly Counter<long> _hostWaits;
-    private Engine.EngineCounters _reported;
+    private EngineCounters _taken;
 
     public KvMetrics()
     {
@@ -38,20 +39,27 @@ internal sealed class KvMetrics : IDisposable
         _hostWaits = _meter.CreateCounter<long>("kvcached.host_waits", "{wait}", "Waits for a point by the application");
     }
 
-    /// <summary>Reports what has been counted since the last call.</summary>
-    public void Report(in Engine.EngineCounters counters)
+    /// <summary>Takes what has been counted since the last call. Under the cache's lock.</summary>
+    public EngineCounters Take(in EngineCounters counters)
     {
-        Add(_steps, counters.Steps - _reported.Steps);
-        Add(_refused, counters.RefusedSteps - _reported.RefusedSteps);
-        Add(_busy, counters.BusySteps - _reported.BusySteps);
-        Add(_cleaned, counters.CleanedBlocks - _reported.CleanedBlocks);
-        Add(_evicted, counters.EvictedBlocks - _reported.EvictedBlocks);
-        Add(_reloaded, counters.ReloadedBlocks - _reported.ReloadedBlocks);
-        Add(_moved, counters.MovedBlocks - _reported.MovedBlocks);
-        Add(_bytesOut, counters.BytesOut - _reported.BytesOut);
-        Add(_bytesIn, counters.BytesIn - _reported.BytesIn);
-        Add(_bytesMoved, counters.BytesMoved - _reported.BytesMoved);
-        _reported = counters;
+        var delta = counters - _taken;
+        _taken = counters;
+        return delta;
+    }
+
+    /// <summary>Tells listeners, who may do what they like: outside the cache's lock.</summary>
+    public void Report(in EngineCounters delta)
+    {
+        Add(_steps, delta.Steps);
+        Add(_refused, delta.RefusedSteps);
+        Add(_busy, delta.BusySteps);
+        Add(_cleaned, delta.CleanedBlocks);
+        Add(_evicted, delta.EvictedBlocks);
+        Add(_reloaded, delta.ReloadedBlocks);
+        Add(_moved, delta.MovedBlocks);
+        Add(_bytesOut, delta.BytesOut);
+        Add(_bytesIn, delta.BytesIn);
+        Add(_bytesMoved, delta.BytesMoved);
     }
 
     public void CountHostWait() => _hostWaits.Add(1);

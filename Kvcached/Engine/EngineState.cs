@@ -43,6 +43,20 @@ internal struct EngineCounters
     public long BytesOut;
     public long BytesIn;
     public long BytesMoved;
+
+    public static EngineCounters operator -(in EngineCounters a, in EngineCounters b) => new()
+    {
+        Steps = a.Steps - b.Steps,
+        RefusedSteps = a.RefusedSteps - b.RefusedSteps,
+        BusySteps = a.BusySteps - b.BusySteps,
+        CleanedBlocks = a.CleanedBlocks - b.CleanedBlocks,
+        EvictedBlocks = a.EvictedBlocks - b.EvictedBlocks,
+        ReloadedBlocks = a.ReloadedBlocks - b.ReloadedBlocks,
+        MovedBlocks = a.MovedBlocks - b.MovedBlocks,
+        BytesOut = a.BytesOut - b.BytesOut,
+        BytesIn = a.BytesIn - b.BytesIn,
+        BytesMoved = a.BytesMoved - b.BytesMoved,
+    };
 }
 
 /// <summary>All that an engine knows: owned by <see cref="CacheEngine"/>, shared by its parts, touched by one thread at a time.</summary>
