@@ -18,7 +18,6 @@ internal readonly record struct StepRequest(SequenceHandle Sequence, int NewToke
 /// </summary>
 internal sealed class CacheEngine
 {
-    private readonly TransferLoop _loop;
     private readonly StepPlanner _planner;
     private readonly SequenceCommands _sequences;
     private readonly CleanAhead _cleanAhead;
@@ -27,11 +26,13 @@ internal sealed class CacheEngine
     public CacheEngine(EngineOptions options, ISubmitter submitter)
     {
         State = new EngineState(options, submitter);
-        _loop = new TransferLoop(State);
-        _planner = new StepPlanner(State, _loop);
-        _sequences = new SequenceCommands(State, _loop);
-        Transfers = new SequenceTransfers(State, _loop, _sequences);
-        _cleanAhead = new CleanAhead(State, _loop);
+        var coldSlots = new ColdSlots(State);
+        var loop = new TransferLoop(State, coldSlots);
+        var room = new RoomMaker(State, loop, coldSlots);
+        _planner = new StepPlanner(State, loop, room);
+        _sequences = new SequenceCommands(State, loop);
+        Transfers = new SequenceTransfers(State, loop, room, _sequences);
+        _cleanAhead = new CleanAhead(State, loop, room);
     }
 
     public EngineState State { get; }

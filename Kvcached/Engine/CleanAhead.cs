@@ -6,7 +6,7 @@ namespace Kvcached.Engine;
 /// Cleans ahead of need while the background queue is idle: full blocks whose writers have been observed, of the sequences that would go first,
 /// so that an eviction finds them clean and only drops them.
 /// </summary>
-internal sealed class CleanAhead(EngineState state, TransferLoop loop)
+internal sealed class CleanAhead(EngineState state, TransferLoop loop, RoomMaker room)
 {
     /// <summary>Sequences looked at in a turn.</summary>
     private const int SequenceBudget = 16;
@@ -19,7 +19,7 @@ internal sealed class CleanAhead(EngineState state, TransferLoop loop)
             return;
         }
 
-        loop.BeginPlan(sparesOwn: true);
+        room.BeginPlan(sparesOwn: true);
         var sequences = SequenceBudget;
         for (var sequence = state.Policy.First(); sequence is not null && sequences-- > 0 && budget > 0; sequence = state.Policy.Next(sequence))
         {

@@ -7,7 +7,7 @@ namespace Kvcached.Engine;
 /// Commands that move a sequence's blocks apart from any step. They take what room there is and do as much as it allows; behind another lane's
 /// reservation, or beyond what the client may pin, they do nothing more.
 /// </summary>
-internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, SequenceCommands sequences)
+internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, RoomMaker room, SequenceCommands sequences)
 {
     private readonly Reservations _reservations = new();
 
@@ -32,7 +32,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Se
         {
             for (var missing = sequence.Rows[r].Missing; missing > 0; missing--)
             {
-                if (!state.CanPin(lane.Client, layouts[r].BlockBytes * (1 + _reservations.Left)) || !loop.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
+                if (!state.CanPin(lane.Client, layouts[r].BlockBytes * (1 + _reservations.Left)) || !room.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
                 {
                     break;
                 }
@@ -161,7 +161,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Se
 
     private bool TryFindPlace(int layout, LaneState lane, bool background, out BlockAddress bytes, out Frontier frontier) => background
         ? state.Pool.TryAllocate(layout, Point.BackgroundLane, out bytes, out frontier)
-        : loop.TryMakeRoom(layout, lane, out bytes, out frontier);
+        : room.TryMakeRoom(layout, lane, out bytes, out frontier);
 
     private void PinUnlessLive(LaneState lane, SequenceState sequence, long bytes)
     {
@@ -174,7 +174,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Se
     private void BeginPlan(SequenceState sequence)
     {
         sequence.Plan = ++state.Plan;
-        loop.BeginPlan(sparesOwn: true);
+        room.BeginPlan(sparesOwn: true);
         _reservations.Clear();
     }
 }

@@ -8,7 +8,7 @@ namespace Kvcached.Engine;
 /// Plans a step against limits and reserves all that it needs, then commits it whole, or gives the reservations back (I10). Evictions made on
 /// the way stand: they are complete by themselves.
 /// </summary>
-internal sealed class StepPlanner(EngineState state, TransferLoop loop)
+internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMaker room)
 {
     private readonly StepPublisher _publisher = new(state, loop);
     private readonly Reservations _reservations = new();
@@ -19,7 +19,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
     public KvStepStatus TryCommit(LaneState lane, StepRecord step)
     {
         state.Plan++;
-        loop.BeginPlan(sparesOwn: false);
+        room.BeginPlan(sparesOwn: false);
         _reservations.Clear();
         if (!TryMeasure(step, out var demand) || NeverFits(lane.Client, demand))
         {
@@ -75,7 +75,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
             var sequence = state.Sequences[item.Sequence.Index];
             for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
             {
-                loop.EvictUnseen(sequence, sequence.Rows[r], lane);
+                room.EvictUnseen(sequence, sequence.Rows[r], lane);
             }
         }
     }
@@ -180,7 +180,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop)
 
                 for (var needed = row.Missing + count - row.Count; needed > 0; needed--)
                 {
-                    if (!loop.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
+                    if (!room.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
                     {
                         return false;
                     }

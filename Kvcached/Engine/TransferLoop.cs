@@ -14,40 +14,9 @@ namespace Kvcached.Engine;
 /// </code>
 /// What waits on what is the access tracker's to derive. Submissions stay open until <see cref="Flush"/>, in the order out, background, in.
 /// </summary>
-internal sealed class TransferLoop(EngineState state)
+internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
 {
     private readonly TimelineTable _timelines = state.Timelines;
-    private readonly VictimSearch _victims = new(state);
-
-    /// <summary>Starts a new search for victims: call once a plan.</summary>
-    /// <param name="sparesOwn">Whether the plan's own sequences keep even those blocks that have left their sliding window.</param>
-    public void BeginPlan(bool sparesOwn) => _victims.Begin(sparesOwn);
-
-    /// <summary>Finds bytes for a block of a layout, evicting other blocks where none are free.</summary>
-    public bool TryMakeRoom(int layout, LaneState lane, out BlockAddress bytes, out Frontier frontier)
-    {
-        while (!state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier))
-        {
-            if (!TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane))
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
-
-    /// <summary>Evicts blocks that have left the sliding window of one of the plan's sequences.</summary>
-    public void EvictUnseen(SequenceState sequence, SequenceRow row, LaneState lane)
-    {
-        for (var i = 0; i < row.FirstVisible && row.ResidentBlocks > 0; i++)
-        {
-            if (state.Blocks[row[i]].IsResident && !TryEvict(sequence, row[i], lane))
-            {
-                return;
-            }
-        }
-    }
 
     /// <summary>Copies a block out to cold memory, if it has no clean copy there yet.</summary>
     /// <returns>Whether the block is clean, that is, a copy of this version is ordered.</returns>
@@ -68,7 +37,7 @@ internal sealed class TransferLoop(EngineState state)
         }
 
         var layout = state.LayoutOf(sequence, block.Row);
-        if (!_victims.TryFindColdSlot(layout, own ? lane!.Number : Point.BackgroundLane, out var slot, out var frontier))
+        if (!coldSlots.TryFind(layout, own ? lane!.Number : Point.BackgroundLane, out var slot, out var frontier))
         {
             return false;
         }
@@ -207,56 +176,5 @@ internal sealed class TransferLoop(EngineState state)
         state.Pool.SetOwner(bytes, number);
         sequence.Rows[block.Row].MarkDirty(block.Index);
         sequence.Transfers.Add(transfer, _timelines);
-    }
-
-    private bool TryEvictOne(int layout, LaneState lane)
-    {
-        while (_victims.TryNext(layout, lane, out var sequence, out var number))
-        {
-            if (TryEvict(sequence, number, lane))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
-    /// <summary>Empties a window of units that other layouts hold, and carves it.</summary>
-    private bool TryEmptyWindow(int layout, LaneState lane)
-    {
-        // A window fails where cold memory turns out to be full; blocks that would have to be copied out then count as no victims.
-        while (_victims.TryChooseWindow(layout, lane, out var start))
-        {
-            var knownFull = _victims.FullColdLayouts;
-            if (TryEmpty(start, 1 << state.Pool.SegmentOrder(layout), lane))
-            {
-                return state.Pool.TryCarveWindow(layout, start, lane.Number);
-            }
-
-            if (_victims.FullColdLayouts == knownFull)
-            {
-                return false;
-            }
-        }
-
-        return false;
-    }
-
-    private bool TryEmpty(int start, int units, LaneState lane)
-    {
-        for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
-        {
-            var segment = state.Pool.Units[unit];
-            for (var block = 0; segment.State == SegmentState.InUse && block < segment.Fresh; block++)
-            {
-                if (segment.Owner[block] >= 0 && !TryEvict(state.Sequences[state.Blocks[segment.Owner[block]].Sequence], segment.Owner[block], lane))
-                {
-                    return false;
-                }
-            }
-        }
-
-        return true;
     }
 }

@@ -7,26 +7,16 @@ namespace Kvcached.Engine;
 /// Walks the sequences in the policy's order and finds blocks whose bytes a lane may reuse enqueue-ahead: every point not yet observed is the
 /// lane's own or the background's (I2), and the sequence is not one of the plan's.
 /// </summary>
-internal sealed class VictimSearch(EngineState state)
+internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
 {
-    /// <summary>Blocks looked at before a search for a cold slot gives up.</summary>
-    private const int ReclaimBudget = 1024;
-
     private Cursor[] _cursors = [];
 
-    /// <summary>Per cold layout, for the background's copy-outs and for lanes': whether this plan has found no slot.</summary>
-    private bool[] _fullCold = [];
     private bool _sparesOwn;
-
-    /// <summary>How many kinds of cold slot this plan has found to be used up.</summary>
-    public int FullColdLayouts { get; private set; }
 
     public void Begin(bool sparesOwn)
     {
         _sparesOwn = sparesOwn;
         _cursors.AsSpan().Clear();
-        _fullCold.AsSpan().Clear();
-        FullColdLayouts = 0;
         while (state.Policy.First() is { ResidentBytes: 0 } empty)
         {
             state.Policy.Forget(empty);
@@ -81,60 +71,6 @@ internal sealed class VictimSearch(EngineState state)
         return start >= 0;
     }
 
-    /// <summary>Finds a slot that a copy-out of a lane, or of the background queue, may overwrite. A plan that found none looks no more.</summary>
-    public bool TryFindColdSlot(in ModelLayout layout, int lane, out BlockAddress slot, out Frontier frontier)
-    {
-        (slot, frontier) = (default, default);
-        if (layout.ColdLayout < 0 || IsColdFull(layout.ColdLayout, lane))
-        {
-            return false;
-        }
-
-        if (state.Cold.Pool.TryAllocate(layout.ColdLayout, lane, out slot, out frontier) || TryReclaimColdSlot(layout, lane, out slot, out frontier))
-        {
-            return true;
-        }
-
-        _fullCold[ColdIndex(layout.ColdLayout, lane)] = true;
-        FullColdLayouts++;
-        return false;
-    }
-
-    /// <summary>Takes the cold slot of a block that is clean and on the device: it can be copied out again.</summary>
-    private bool TryReclaimColdSlot(in ModelLayout layout, int lane, out BlockAddress slot, out Frontier frontier)
-    {
-        var budget = ReclaimBudget;
-        for (var sequence = state.Policy.Last(); sequence is not null && budget > 0; sequence = state.Policy.Previous(sequence))
-        {
-            var layouts = state.Models[sequence.Model].Layouts;
-            for (var r = 0; r < layouts.Length; r++)
-            {
-                var row = sequence.Rows[r];
-                for (var i = 0; layouts[r].ColdLayout == layout.ColdLayout && i < row.Count && budget-- > 0; i++)
-                {
-                    ref var block = ref state.Blocks[row[i]];
-                    // The copy-out also reads the block's bytes; the next one takes its place in the block's state, so it must be over.
-                    if (!block.IsResident || block.Cold.IsNone || !state.Timelines.IsObserved(block.CopyOut))
-                    {
-                        continue;
-                    }
-
-                    frontier = state.Tracker.SlotOf(ref block);
-                    if (FrontierHome.Of(frontier.Points, state.Timelines).IsUsableBy(lane))
-                    {
-                        slot = block.Cold;
-                        block.Cold = default;
-                        row.CleanCursor = Math.Min(row.CleanCursor, i);
-                        return true;
-                    }
-                }
-            }
-        }
-
-        (slot, frontier) = (default, default);
-        return false;
-    }
-
     private bool TryNextOf(SequenceState sequence, int layout, LaneState lane, ref Cursor cursor, out int number)
     {
         var layouts = state.Models[sequence.Model].Layouts;
@@ -165,7 +101,7 @@ internal sealed class VictimSearch(EngineState state)
         ref var block = ref state.Blocks[number];
         return block.IsResident
             && (sequence.Plan != state.Plan || (!_sparesOwn && block.Index < sequence.Rows[block.Row].FirstVisible))
-            && (block.IsClean || !IsColdFull(state.LayoutOf(sequence, block.Row).ColdLayout, sequence.Client == lane.Client.Number ? lane.Number : Point.BackgroundLane))
+            && (block.IsClean || !coldSlots.IsFull(state.LayoutOf(sequence, block.Row).ColdLayout, sequence.Client == lane.Client.Number ? lane.Number : Point.BackgroundLane))
             && FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane.Number);
     }
 
@@ -202,24 +138,6 @@ internal sealed class VictimSearch(EngineState state)
         }
 
         return cost;
-    }
-
-    private static int ColdIndex(int coldLayout, int lane) => (coldLayout * 2) + (lane == Point.BackgroundLane ? 0 : 1);
-
-    private bool IsColdFull(int coldLayout, int lane)
-    {
-        if (coldLayout < 0)
-        {
-            return true;
-        }
-
-        var index = ColdIndex(coldLayout, lane);
-        if (index >= _fullCold.Length)
-        {
-            Array.Resize(ref _fullCold, (coldLayout + 1) * 2);
-        }
-
-        return _fullCold[index];
     }
 
     private struct Cursor

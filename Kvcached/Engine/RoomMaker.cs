@@ -1,0 +1,95 @@
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>Finds bytes of the pool for the blocks of a plan: what is free, then what victims give up, then a window of units emptied for the layout.</summary>
+internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots coldSlots)
+{
+    private readonly VictimSearch _victims = new(state, coldSlots);
+
+    /// <summary>Starts a new search for victims: call once a plan.</summary>
+    /// <param name="sparesOwn">Whether the plan's own sequences keep even those blocks that have left their sliding window.</param>
+    public void BeginPlan(bool sparesOwn)
+    {
+        _victims.Begin(sparesOwn);
+        coldSlots.Begin();
+    }
+
+    /// <summary>Finds bytes for a block of a layout, evicting other blocks where none are free.</summary>
+    public bool TryMakeRoom(int layout, LaneState lane, out BlockAddress bytes, out Frontier frontier)
+    {
+        while (!state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier))
+        {
+            if (!TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Evicts blocks that have left the sliding window of one of the plan's sequences.</summary>
+    public void EvictUnseen(SequenceState sequence, SequenceRow row, LaneState lane)
+    {
+        for (var i = 0; i < row.FirstVisible && row.ResidentBlocks > 0; i++)
+        {
+            if (state.Blocks[row[i]].IsResident && !loop.TryEvict(sequence, row[i], lane))
+            {
+                return;
+            }
+        }
+    }
+
+    private bool TryEvictOne(int layout, LaneState lane)
+    {
+        while (_victims.TryNext(layout, lane, out var sequence, out var number))
+        {
+            if (loop.TryEvict(sequence, number, lane))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Empties a window of units that other layouts hold, and carves it.</summary>
+    private bool TryEmptyWindow(int layout, LaneState lane)
+    {
+        // A window fails where cold memory turns out to be full; blocks that would have to be copied out then count as no victims.
+        while (_victims.TryChooseWindow(layout, lane, out var start))
+        {
+            var knownFull = coldSlots.FullKinds;
+            if (TryEmpty(start, 1 << state.Pool.SegmentOrder(layout), lane))
+            {
+                return state.Pool.TryCarveWindow(layout, start, lane.Number);
+            }
+
+            if (coldSlots.FullKinds == knownFull)
+            {
+                return false;
+            }
+        }
+
+        return false;
+    }
+
+    private bool TryEmpty(int start, int units, LaneState lane)
+    {
+        for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
+        {
+            var segment = state.Pool.Units[unit];
+            for (var block = 0; segment.State == SegmentState.InUse && block < segment.Fresh; block++)
+            {
+                if (segment.Owner[block] >= 0 && !loop.TryEvict(state.Sequences[state.Blocks[segment.Owner[block]].Sequence], segment.Owner[block], lane))
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
+    }
+}
