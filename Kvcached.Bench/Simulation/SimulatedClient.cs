@@ -21,4 +21,7 @@ internal sealed class SimulatedClient(ClientState state, int model, int layouts)
     public readonly int Layouts = layouts;
     public readonly List<SimulatedLane> Lanes = [];
     public readonly List<SimulatedSequence> Sequences = [];
+
+    /// <summary>The sequence that the last operation chose.</summary>
+    public SimulatedSequence? Recent;
 }

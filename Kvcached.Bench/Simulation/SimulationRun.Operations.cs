@@ -10,7 +10,7 @@ public sealed partial class SimulationRun
 {
     private bool RunOperation(SimulatedClient client)
     {
-        var sequence = client.Sequences.Count == 0 ? null : client.Sequences[_random.Next(client.Sequences.Count)];
+        var sequence = Choose(client);
         var lane = client.Lanes[_random.Next(client.Lanes.Count)];
         if (sequence is null || (client.Sequences.Count < MaxSequences && _random.OneIn(12)))
         {
@@ -49,6 +49,17 @@ public sealed partial class SimulationRun
         }
 
         return true;
+    }
+
+    /// <summary>Often the sequence of the operation before, on whichever lane: so commands meet what the last one left under way.</summary>
+    private SimulatedSequence? Choose(SimulatedClient client)
+    {
+        if (client.Recent is null || !_random.OneIn(3))
+        {
+            client.Recent = client.Sequences.Count == 0 ? null : client.Sequences[_random.Next(client.Sequences.Count)];
+        }
+
+        return client.Recent;
     }
 
     private void Create(SimulatedClient client)
@@ -150,6 +161,7 @@ public sealed partial class SimulationRun
         Meet(SimulatedCommand.Free, sequence);
         _host.Engine.Sequences.Free(client.State, sequence.Handle);
         client.Sequences.Remove(sequence);
+        client.Recent = null;
         _coverage.Count(SimulatedCommand.Free);
     }
 

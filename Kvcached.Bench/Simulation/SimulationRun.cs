@@ -28,6 +28,7 @@ public sealed partial class SimulationRun : IDisposable
     private readonly SimulationCoverage _coverage = new();
     private readonly CommandList _commands = new();
     private readonly int _burst;
+    private readonly ProgramLimits _limits;
     private SimRandom _random;
     private uint _nextVersion;
     private int _operations;
@@ -48,9 +49,10 @@ public sealed partial class SimulationRun : IDisposable
         });
         _dropping = new WaitDroppingDevice(_sim, options.DroppedReason == WaitReason.None ? 0 : 1UL << (int)options.DroppedReason);
         _burst = 1 << _random.Next(7);
+        _limits = ProgramLimits.Draw(ref _random);
         _host = new EngineHost(_dropping, new EngineSizes
         {
-            PoolBytes = (4 + _random.Next(20)) * UnitBytes,
+            PoolBytes = (_limits.HasSmallPool ? options.Clients + _random.Next(2) : 4 + _random.Next(20)) * UnitBytes,
             ColdBytes = _random.Next(8) switch { 0 => 0, < 4 => (2 + _random.Next(6)) * UnitBytes, _ => (4 + _random.Next(44)) * UnitBytes },
             TableBytes = (4 + _random.Next(12)) * 512,
             UnitBytes = UnitBytes,
@@ -127,7 +129,10 @@ public sealed partial class SimulationRun : IDisposable
     private void AddClient()
     {
         var engine = _host.Engine;
-        var state = engine.OpenClient(Math.Max(UnitBytes, engine.State.Options.Pool.Bytes / _options.Clients));
+        var share = Math.Max(UnitBytes, engine.State.Options.Pool.Bytes / _options.Clients);
+        var state = engine.OpenClient(
+            _limits.SharesExceedPool ? share * 2 : share,
+            _limits.SharesRows ? engine.State.Options.Entries.Bytes / _options.Clients : long.MaxValue);
         var shapes = new KvShape[1 + _random.Next(2)];
         var windows = new int[shapes.Length];
         for (var i = 0; i < shapes.Length; i++)
@@ -141,7 +146,12 @@ public sealed partial class SimulationRun : IDisposable
                 ElementType = KvElementType.Byte,
                 TokensPerBlock = 1 << (1 + _random.Next(3)),
             }.ToShape();
-            windows[i] = _random.OneIn(4) ? 4 + _random.Next(12) : 0;
+            windows[i] = _limits.HasSmallPool || _random.OneIn(4) ? 4 + _random.Next(12) : 0;
+        }
+
+        if (shapes.Length == 2 && _random.OneIn(4))
+        {
+            shapes[1] = shapes[0];
         }
 
         var client = new SimulatedClient(state, engine.RegisterModel(state, shapes, windows), shapes.Length);

@@ -105,22 +105,28 @@ internal sealed class EngineRig
         Engine.Turn();
     }
 
-    public void ObserveEnd(LaneState lane, ulong step) => Observe(lane.EndOf(step));
-
-    /// <summary>Observes all that has been submitted, and the ends of all steps that have been planned.</summary>
-    public void ObserveAll()
+    /// <summary>Observes all that has been submitted: publishes and transfers, and no ends of steps.</summary>
+    public void ObserveTransfers()
     {
         foreach (var (timeline, value) in _recorder.Signals)
         {
             Engine.Observe(timeline, value);
         }
 
+        Engine.Turn();
+    }
+
+    public void ObserveEnd(LaneState lane, ulong step) => Observe(lane.EndOf(step));
+
+    /// <summary>Observes all that has been submitted, and the ends of all steps that have been planned.</summary>
+    public void ObserveAll()
+    {
         foreach (var lane in Engine.State.Lanes.OfType<LaneState>().Where(lane => lane.Planned > 0))
         {
             Engine.Observe(lane.EndOf(1).Timeline, lane.Planned);
         }
 
-        Engine.Turn();
+        ObserveTransfers();
     }
 
     /// <summary>The views of a step's layout, as staged.</summary>

@@ -245,6 +245,30 @@ public class RefusalTests
     }
 
     [Fact]
+    public void A_refused_sequence_with_tokens_that_is_truncated_while_it_waits_counts_them_and_those_of_later_steps()
+    {
+        var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);
+        var (first, second) = (rig.OpenLane(), rig.OpenLane(depth: 8));
+        var (a, b, c) = (rig.Create(), rig.Create(), rig.Create());
+        rig.Accept(second, (b, 2));
+        Assert.Equal(KvStepStatus.NeverFits, rig.Begin(second, (b, 400)));
+        rig.ObserveAll();
+        rig.Accept(first, (a, 12 * 4));
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(second, (c, 4 * 4)));
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(second, (b, 5)));
+        Assert.Equal(2, rig.StateOf(b).BegunTokens);
+        rig.Engine.Sequences.Truncate(rig.Client, b, 2);
+
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(second, (b, 1)));
+
+        Assert.Equal(3, rig.StateOf(b).BegunTokens);
+        rig.Engine.Sequences.Truncate(rig.Client, b, 3);
+        rig.Engine.Sequences.Free(rig.Client, a);
+        rig.ObserveEnd(first, 1);
+        Assert.Equal((3, 3), (rig.StateOf(b).Tokens, rig.StateOf(b).BegunTokens));
+    }
+
+    [Fact]
     public void An_end_that_a_client_signals_before_its_step_is_planned_is_not_believed()
     {
         var rig = new EngineRig(poolBlocks: 4);

@@ -1,0 +1,173 @@
+using Kvcached.Engine;
+using Kvcached.Tables;
+using Xunit;
+
+namespace Kvcached.Tests.Engine;
+
+/// <summary>Invariant I10: what a client that has stalled keeps from others is bounded, and is nothing that the others could do without.</summary>
+public class StalledClientTests
+{
+    private const int Row = RowHeap.LineEntries * sizeof(uint);
+
+    private readonly EngineRig _rig = new(poolBlocks: 16);
+
+    [Fact]
+    public void A_freed_window_behind_a_stalled_clients_points_is_not_chosen_while_others_can_be_emptied()
+    {
+        var (stalled, other) = (Party.Open(_rig), Party.Open(_rig, EngineRig.Layout(blockBytes: EngineRig.UnitBytes)));
+        var (live, idle) = (stalled.Create(), stalled.Create());
+        _rig.Accept(stalled.Lane, (live, 16));
+        _rig.Accept(stalled.Lane, (idle, 48));
+        _rig.ObserveAll();
+        // The unit of the first is as good as empty, but its bytes wait for a step that does not end.
+        _rig.Accept(stalled.Lane, (live, 0));
+        _rig.ObserveTransfers();
+        _rig.Engine.Sequences.Free(stalled.Client, live);
+
+        _rig.Accept(other.Lane, (other.Create(), 4));
+
+        Assert.Equal(EngineRig.UnitBytes / EngineRig.BlockBytes, _rig.Counters.EvictedBlocks);
+    }
+
+    [Fact]
+    public void Bytes_whose_points_are_observed_are_freed_although_an_older_block_of_the_lane_still_waits()
+    {
+        var (stalled, other) = (Party.Open(_rig), Party.Open(_rig));
+        var (live, evicted) = (stalled.Create(), stalled.Create());
+        _rig.Accept(stalled.Lane, (live, 4));
+        _rig.Accept(stalled.Lane, (evicted, 15 * 4));
+        _rig.ObserveAll();
+        _rig.Accept(stalled.Lane, (live, 0));
+        _rig.Engine.Sequences.Free(stalled.Client, live);
+        Assert.Equal(15, _rig.Engine.Transfers.Evict(stalled.Lane, evicted));
+        Assert.Equal(16, _rig.Engine.State.Pool.PendingCount);
+
+        _rig.ObserveTransfers();
+
+        Assert.Equal(1, _rig.Engine.State.Pool.PendingCount);
+        _rig.Accept(other.Lane, (other.Create(), 15 * 4));
+    }
+
+    [Fact]
+    public void A_row_is_no_other_clients_before_the_publish_that_writes_it_ran_even_if_the_end_was_signalled()
+    {
+        var rig = new EngineRig(poolBlocks: 16, rows: 1);
+        var (early, other) = (Party.Open(rig), Party.Open(rig));
+        var sequence = early.Create();
+        rig.Accept(early.Lane, (sequence, 4));
+        rig.ObserveEnd(early.Lane, 1);
+        rig.Engine.Sequences.Free(early.Client, sequence);
+
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(other.Lane, (other.Create(), 4)));
+
+        rig.Observe(early.Lane.BeginOf(1));
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(other.Lane, 1));
+    }
+
+    [Fact]
+    public void A_client_whose_rows_are_limited_leaves_rows_to_others_when_it_stalls()
+    {
+        var rig = new EngineRig(poolBlocks: 16, rows: 4);
+        var stalled = Party.Open(rig, maxPinnedRowBytes: 2 * Row);
+        var other = Party.Open(rig);
+        rig.Accept(stalled.Lane, (stalled.Create(), 4));
+        rig.Accept(stalled.Lane, (stalled.Create(), 4));
+        Assert.Equal(2 * Row, stalled.Client.LiveRowBytes);
+
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(stalled.Lane, (stalled.Create(), 4)));
+        rig.Accept(other.Lane, (other.Create(), 4), (other.Create(), 4));
+
+        rig.ObserveEnd(stalled.Lane, 1);
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(stalled.Lane, 3));
+    }
+
+    [Fact]
+    public void The_rows_that_a_freed_sequences_live_step_reads_count_as_pinned()
+    {
+        var rig = new EngineRig(poolBlocks: 16, rows: 4);
+        var stalled = Party.Open(rig, maxPinnedRowBytes: Row);
+        var sequence = stalled.Create();
+        rig.Accept(stalled.Lane, (sequence, 4));
+        rig.Engine.Sequences.Free(stalled.Client, sequence);
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(stalled.Lane, (stalled.Create(), 4)));
+        rig.ObserveAll();
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(stalled.Lane, 2));
+    }
+
+    [Fact]
+    public void More_rows_than_the_client_may_pin_never_fit()
+    {
+        var rig = new EngineRig(poolBlocks: 16, rows: 4);
+        var client = Party.Open(rig, maxPinnedRowBytes: 2 * Row);
+        Assert.Equal(KvStepStatus.NeverFits, rig.Begin(client.Lane, (client.Create(), 4), (client.Create(), 4), (client.Create(), 4)));
+        rig.Accept(client.Lane, (client.Create(), 4), (client.Create(), 4));
+    }
+
+    [Fact]
+    public void A_sequence_truncated_to_nothing_gives_its_rows_back()
+    {
+        var rig = new EngineRig(poolBlocks: 16, rows: 1);
+        var client = Party.Open(rig);
+        for (var i = 0; i < 4; i++)
+        {
+            var sequence = client.Create();
+            rig.Accept(client.Lane, (sequence, 4));
+            rig.ObserveAll();
+            rig.Engine.Sequences.Truncate(client.Client, sequence, 0);
+            Assert.Equal(0, rig.Engine.State.Rows.Pool.UsedBlocks);
+        }
+    }
+
+    [Fact]
+    public void Reloads_are_limited_by_what_the_client_may_pin_until_they_are_observed()
+    {
+        var client = Party.Open(_rig, maxPinnedBlocks: 4);
+        var (a, b) = (client.CreateIdle(3), client.CreateIdle(3));
+        _rig.Engine.Transfers.Evict(client.Lane, a);
+        _rig.Engine.Transfers.Evict(client.Lane, b);
+        _rig.ObserveAll();
+
+        Assert.Equal((3, 1, 0), (Prefetch(client, a), Prefetch(client, b), Prefetch(client, b)));
+
+        Assert.Equal(4 * EngineRig.BlockBytes, client.Client.LiveBytes);
+        _rig.ObserveTransfers();
+        Assert.Equal((0L, 2), (client.Client.LiveBytes, Prefetch(client, b)));
+    }
+
+    [Fact]
+    public void Moves_are_limited_by_what_the_client_may_pin_until_they_are_observed()
+    {
+        var client = Party.Open(_rig, maxPinnedBlocks: 4);
+        var (a, b) = (client.CreateIdle(3), client.CreateIdle(3));
+
+        // The bytes that a move leaves wait for it as well.
+        Assert.Equal((3, 0), (Move(client, a), Move(client, b)));
+
+        Assert.Equal(3 * EngineRig.BlockBytes, client.Client.LiveBytes);
+        _rig.ObserveTransfers();
+        Assert.Equal((0L, 3), (client.Client.LiveBytes, Move(client, b)));
+    }
+
+    [Fact]
+    public void Blocks_moved_into_bytes_that_wait_for_a_stalled_step_count_as_pinned()
+    {
+        var (stalled, other) = (Party.Open(_rig, maxPinnedBlocks: 4), Party.Open(_rig));
+        var live = stalled.CreateIdle(3);
+        var idle = Enumerable.Range(0, 4).Select(_ => stalled.CreateIdle(3)).ToArray();
+        _rig.Accept(stalled.Lane, (live, 0));
+        _rig.Engine.Transfers.Evict(stalled.Lane, live);
+        _rig.ObserveTransfers();
+
+        foreach (var sequence in idle)
+        {
+            Move(stalled, sequence);
+        }
+
+        // Nothing of what moved behind the stalled step will be observed. Of 16 blocks, the client keeps those that it may pin, and little more.
+        _rig.Accept(other.Lane, (other.Create(), 8 * 4));
+    }
+
+    private int Prefetch(Party client, Sequences.SequenceHandle sequence) => _rig.Engine.Transfers.Prefetch(client.Lane, sequence);
+
+    private int Move(Party client, Sequences.SequenceHandle sequence) => _rig.Engine.Transfers.Move(client.Lane, sequence, 0, 16, background: false);
+}
