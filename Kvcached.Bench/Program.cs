@@ -2,4 +2,11 @@ using System.CommandLine;
 using Kvcached.Bench.Simulation;
 
 var root = new RootCommand("Long commands and benchmarks of Kvcached.") { SimulateCommand.Create() };
-return root.Parse(args).Invoke();
+var parse = root.Parse(args);
+foreach (var error in parse.Errors)
+{
+    Console.Error.WriteLine(error.Message);
+}
+
+// 1 says that something is not as it must be; 2 that the command could not do what was asked.
+return parse.Errors.Count > 0 ? 2 : parse.Invoke();

@@ -1,12 +1,22 @@
 namespace Kvcached;
 
-/// <summary>What became of a step.</summary>
+/// <summary>
+/// What became of a step. A refusal (NeverFits, NoRoom) is of the step as a whole, and marks every sequence of its batch: later steps go on
+/// without them, their views say <c>Refused</c> and their token counts stay, until the client truncates or frees them. A client that goes on
+/// after a refusal calls <c>sequence.Truncate(sequence.TokenCount)</c> for each, which keeps all tokens and clears the mark.
+/// </summary>
 public enum KvStepStatus
 {
-    /// <summary>Planned and committed: its begin point will be reached without further calls.</summary>
+    /// <summary>
+    /// Planned and committed: its begin point will be reached without further calls. Sequences that an earlier refusal marked are left out
+    /// (<see cref="KvSequence.IsRefused"/>).
+    /// </summary>
     Accepted,
 
-    /// <summary>Does not fit now and will once points are observed; it holds its lane until then. Later calls serve it.</summary>
+    /// <summary>
+    /// Does not fit now, and may once points are observed; it holds its lane until then. Later calls serve it, or refuse it where all that was
+    /// under way has been observed and made no room: <see cref="KvLane.StatusOf"/> tells.
+    /// </summary>
     Busy,
 
     /// <summary>Refused: more than the client's share or the pool can ever hold. Its views are refused views.</summary>

@@ -14,7 +14,7 @@ internal static class SimulateCommand
         var first = new Option<long>("--first") { Description = "First seed.", DefaultValueFactory = _ => 1 };
         var ops = new Option<int>("--ops") { Description = "Operations of a program.", DefaultValueFactory = _ => 2000 };
         var clients = new Option<int>("--clients") { Description = "Clients that share the pool.", DefaultValueFactory = _ => 3 };
-        var drop = new Option<WaitReason>("--drop") { Description = "Class of wait that is dropped, to see it noticed." };
+        var drop = new Option<WaitReason>("--drop") { Description = "Class of wait that is dropped, to see it noticed (Kvcached/Engine/WaitReason.cs).", HelpName = "class" };
         var trace = new Option<bool>("--trace") { Description = "Print every submission and slice of the programs." };
         var command = new Command("simulate", "Runs random programs over the engine on the simulated device.") { seeds, first, ops, clients, drop, trace };
         command.SetAction(result => Run(result.GetValue(seeds), result.GetValue(first), result.GetValue(ops), result.GetValue(clients), result.GetValue(drop), result.GetValue(trace)));

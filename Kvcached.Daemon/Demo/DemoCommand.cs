@@ -68,7 +68,7 @@ internal static class DemoCommand
         var output = json ? Console.Error : Console.Out;
         var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
         DemoReport? report = null;
-        if (console.Profile.Out.IsTerminal)
+        if (console.Profile.Out.IsTerminal && console.Profile.Width >= TableDisplay.MinWidth)
         {
             TableDisplay.Run(console, display => report = Run(options, display));
         }

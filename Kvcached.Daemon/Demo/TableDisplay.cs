@@ -6,6 +6,9 @@ namespace Kvcached.Daemon.Demo;
 /// <summary>What has been said, above a live table with a row per run: for a terminal.</summary>
 internal sealed class TableDisplay : IDemoDisplay
 {
+    /// <summary>Narrower terminals break the columns in the middle of numbers: they get lines.</summary>
+    public const int MinWidth = 115;
+
     private readonly LiveDisplayContext _context;
     private readonly Table _table;
     private readonly List<string> _runs = [];

@@ -111,12 +111,22 @@ internal static class ReplayCommand
         return [.. GeneratedWorkload.Generate(options.Requests > 0 ? options.Requests : ReplayOptions.DefaultGeneratedRequests, options.Seed)];
     }
 
-    /// <summary>Shows a bar on standard error while the run goes on, if people look at it.</summary>
+    /// <summary>Shows on standard error how far the run is: a bar where people look at it, else a line now and then.</summary>
     private static ReplayReport WithProgress(ReplayPlan plan, Func<Action<long>?, ReplayReport> run)
     {
         if (Console.IsErrorRedirected)
         {
-            return run(null);
+            var next = TimeSpan.FromSeconds(5);
+            var started = Stopwatch.GetTimestamp();
+            return run(tokens =>
+            {
+                var elapsed = Stopwatch.GetElapsedTime(started);
+                if (elapsed >= next)
+                {
+                    Console.Error.WriteLine($"replay: {tokens * 100 / plan.TotalTokens} % of {plan.TotalTokens} tokens, {elapsed.TotalSeconds:F0} s");
+                    next = elapsed + TimeSpan.FromSeconds(5);
+                }
+            });
         }
 
         var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });

@@ -122,6 +122,7 @@ public sealed class KvCache : IDisposable
     public bool Wait(TimelinePoint point, TimeSpan timeout)
     {
         ArgumentNullException.ThrowIfNull(point.Timeline, nameof(point));
+        Pump();
         CountHostWait();
         var start = System.Diagnostics.Stopwatch.GetTimestamp();
         while (!point.IsReached)
@@ -145,6 +146,7 @@ public sealed class KvCache : IDisposable
     public async Task WaitAsync(TimelinePoint point, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(point.Timeline, nameof(point));
+        Pump();
         CountHostWait();
         while (!point.IsReached)
         {
@@ -221,6 +223,15 @@ public sealed class KvCache : IDisposable
         {
             ThrowIfClosed();
             return _host.Engine.Sequences.Find(_client, handle).BegunTokens;
+        }
+    }
+
+    internal bool IsRefused(SequenceHandle handle)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            return _host.Engine.Sequences.Find(_client, handle).Refused;
         }
     }
 

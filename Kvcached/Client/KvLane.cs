@@ -3,7 +3,7 @@ using Kvcached.Engine;
 
 namespace Kvcached;
 
-/// <summary>One sequence of a step, and how many tokens the step appends to it.</summary>
+/// <summary>One sequence of a step, and how many tokens the step appends to it: 0 to read it only.</summary>
 public readonly record struct KvStepItem(KvSequence Sequence, int NewTokens);
 
 /// <summary>
@@ -41,7 +41,8 @@ public sealed class KvLane
     /// <summary>
     /// Begins a step over a batch and returns at once. The caller then enqueues, on a queue of its own and in the order of the steps: wait for
     /// <see cref="KvStep.Begin"/>, kernels, signal <see cref="KvStep.End"/> — also where the step is Busy or refused: kernels then find refused
-    /// views and nothing to do. With status TooManySteps nothing was begun.
+    /// views and nothing to do. With status TooManySteps nothing was begun: <see cref="KvCache.Pump"/>, or
+    /// <see cref="KvCache.Wait"/> for the end of the oldest step, and call again.
     /// </summary>
     /// <exception cref="KvException">
     /// The batch is empty or larger than <see cref="MaxBatch"/>, names a sequence twice, or one that is stale, foreign or of another model.

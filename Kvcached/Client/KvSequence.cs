@@ -23,6 +23,9 @@ public readonly record struct KvSequence
     /// <summary>Tokens after every step begun so far that was not refused.</summary>
     public int TokenCount => Cache.TokenCount(Handle);
 
+    /// <summary>Whether a refused step marked the sequence: later steps leave it out until <see cref="Truncate"/>.</summary>
+    public bool IsRefused => Cache.IsRefused(Handle);
+
     internal SequenceHandle Handle { get; }
 
     internal KvCache Cache => _cache ?? throw new KvException(KvError.InvalidArgument, "The default sequence handle names no sequence.");
