@@ -1,7 +1,8 @@
 using System.CommandLine;
+using Kvcached.Bench.Ratios;
 using Kvcached.Bench.Simulation;
 
-var root = new RootCommand("Long commands and benchmarks of Kvcached.") { SimulateCommand.Create() };
+var root = new RootCommand("Long commands and benchmarks of Kvcached.") { RatiosCommand.Create(), SimulateCommand.Create() };
 var parse = root.Parse(args);
 foreach (var error in parse.Errors)
 {

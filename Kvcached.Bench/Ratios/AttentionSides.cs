@@ -1,0 +1,265 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using Kvcached.Devices;
+using Kvcached.Devices.Cpu;
+using Kvcached.Kernels;
+using Kvcached.Kernels.Cpu;
+
+namespace Kvcached.Bench.Ratios;
+
+/// <summary>What the attention kernels are given.</summary>
+internal sealed record AttentionSize(int Sequences, int Tokens, int NewTokens)
+{
+    public const int Heads = 8;
+    public const int Group = 4;
+    public const int HeadDim = 128;
+    public const int TokensPerBlock = 16;
+}
+
+/// <summary>
+/// An attention kernel through the table (A) and over contiguous buffers (B), with the same keys and values, called item by item on the thread
+/// that measures. Both must give the same bits. Nanoseconds a launch.
+/// </summary>
+internal sealed unsafe class AttentionSides : RatioSides
+{
+    private readonly AttentionSize _size;
+    private readonly ElementFormat _format;
+    private readonly double _leastReadShare;
+    private readonly CpuKernel _paged;
+    private readonly CpuKernel _contiguous;
+    private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1 });
+    private readonly List<DeviceMemory> _memory = [];
+    private readonly List<double> _readBytesPerNanosecond = [];
+    private readonly AttentionArguments* _a;
+    private readonly AttentionArguments* _b;
+    private readonly byte* _buffers;
+    private readonly long _bufferBytes;
+    private readonly byte* _results;
+    private readonly int _resultBytes;
+
+    /// <summary>Lays both sides out.</summary>
+    /// <param name="kernel">Names of the kernel and its twin.</param>
+    /// <param name="size">The batch.</param>
+    /// <param name="format">How elements are stored.</param>
+    /// <param name="isScattered">Whether blocks lie shuffled over the pool.</param>
+    /// <param name="leastReadShare">Part of the read bandwidth that the twin must reach; 0 for none.</param>
+    public AttentionSides((string Paged, string Contiguous) kernel, AttentionSize size, ElementFormat format, bool isScattered, double leastReadShare = 0)
+    {
+        (_size, _format, _leastReadShare) = (size, format, leastReadShare);
+        _paged = CpuKernelLibrary.All.Single(k => k.Name == kernel.Paged);
+        _contiguous = CpuKernelLibrary.All.Single(k => k.Name == kernel.Contiguous);
+        var shape = new KvLayout
+        {
+            Layers = 1,
+            Heads = AttentionSize.Heads,
+            HeadDim = AttentionSize.HeadDim,
+            TokensPerBlock = AttentionSize.TokensPerBlock,
+            ElementType = format switch { ElementFormat.Float32 => KvElementType.Float32, ElementFormat.Float16 => KvElementType.Float16, _ => KvElementType.BFloat16 },
+        }.ToShape();
+        var whole = ContiguousShape.Of(shape, (uint)size.Tokens);
+        _bufferBytes = (long)whole.BlockBytes;
+        _buffers = (byte*)Allocate(_bufferBytes * size.Sequences);
+        FillBuffers();
+        _a = (AttentionArguments*)Allocate(2 * sizeof(AttentionArguments));
+        _b = _a + 1;
+        *_a = Arguments(shape, Pool(shape, whole, isScattered, out var entries), entries);
+        *_b = *_a;
+        _b->Kv.Shape = whole;
+        _a->Validate();
+        _b->Validate();
+        var isDecode = size.NewTokens == 1;
+        _results = (byte*)(isDecode ? _a->Partials : _a->Outputs);
+        _resultBytes = checked((int)(isDecode ? PartialBytes : QueryBytes));
+        CheckSame();
+    }
+
+    private static int QueryHeads => AttentionSize.Heads * AttentionSize.Group;
+
+    private uint MaxParts => AttentionArguments.PartsFor((uint)_size.Tokens);
+
+    private long PartialBytes => (long)AttentionArguments.PartialBytes((uint)_size.Sequences, (uint)QueryHeads, AttentionSize.HeadDim, MaxParts);
+
+    private long QueryBytes => (long)_size.Sequences * _size.NewTokens * QueryHeads * AttentionSize.HeadDim * sizeof(float);
+
+    public override double RunA() => Run(_paged, _a);
+
+    public override double RunB() => Run(_contiguous, _b);
+
+    public override void RunBeside()
+    {
+        if (_leastReadShare > 0)
+        {
+            var bytes = _bufferBytes * _size.Sequences;
+            var start = ThreadPin.Nanoseconds();
+            Read(_buffers, bytes);
+            _readBytesPerNanosecond.Add((double)bytes / (ThreadPin.Nanoseconds() - start));
+        }
+    }
+
+    public override string? Missed(double a, double b) => _leastReadShare > 0 && ReadShare(b) < _leastReadShare
+        ? $"the {_format} twin reads at {ReadShare(b):P0} of the read bandwidth; it must reach {_leastReadShare:P0}"
+        : null;
+
+    public override IEnumerable<ExtraField> Extra(double a, double b)
+    {
+        var name = _format.ToString().ToLowerInvariant();
+        yield return new ExtraField(name, a / b);
+        if (_leastReadShare > 0)
+        {
+            yield return new ExtraField($"{name}_read_share", ReadShare(b));
+            yield return new ExtraField($"{name}_read_gb_s", RatioStatistics.Median(_readBytesPerNanosecond));
+        }
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        _memory.ForEach(memory => memory.Dispose());
+        _device.Dispose();
+        base.Dispose(disposing);
+    }
+
+    private static double Run(CpuKernel kernel, AttentionArguments* arguments)
+    {
+        var start = ThreadPin.Nanoseconds();
+        var items = kernel.Items(arguments);
+        for (var item = 0; item < items; item++)
+        {
+            kernel.Run(arguments, item, 0);
+        }
+
+        return ThreadPin.Nanoseconds() - start;
+    }
+
+    private static void Read(byte* bytes, long count)
+    {
+        var (a, b, c, d) = (Vector512<ulong>.Zero, Vector512<ulong>.Zero, Vector512<ulong>.Zero, Vector512<ulong>.Zero);
+        for (var end = bytes + count; bytes < end; bytes += 256)
+        {
+            a ^= Vector512.Load((ulong*)bytes);
+            b ^= Vector512.Load((ulong*)bytes + 8);
+            c ^= Vector512.Load((ulong*)bytes + 16);
+            d ^= Vector512.Load((ulong*)bytes + 24);
+        }
+
+        _readSum = Vector512.Sum(a ^ b ^ c ^ d);
+    }
+
+    // Keeps the reads from being compiled away.
+    private static ulong _readSum;
+
+    private double ReadShare(double b) => _bufferBytes * _size.Sequences / b / RatioStatistics.Median(_readBytesPerNanosecond);
+
+    private ulong Allocate(long bytes)
+    {
+        var memory = _device.Allocate(bytes, MemoryKind.Device, "attention");
+        _memory.Add(memory);
+        return memory.Address;
+    }
+
+    private void FillBuffers()
+    {
+        var random = new Random(1);
+        var bytes = _bufferBytes * _size.Sequences;
+        var pattern = new byte[1 << 20];
+        var elementBytes = _format == ElementFormat.Float32 ? 4 : 2;
+        for (var i = 0; i < pattern.Length; i += elementBytes)
+        {
+            var value = random.NextSingle() - 0.5f;
+            var bits = _format switch
+            {
+                ElementFormat.Float32 => BitConverter.SingleToUInt32Bits(value),
+                ElementFormat.Float16 => BitConverter.HalfToUInt16Bits((Half)value),
+                _ => BitConverter.SingleToUInt32Bits(value) >> 16,
+            };
+            MemoryMarshal.AsBytes(new ReadOnlySpan<uint>(in bits))[..elementBytes].CopyTo(pattern.AsSpan(i));
+        }
+
+        // Shifted by an odd number of elements each time, so that no two blocks are alike.
+        for (long offset = 0, part = 0; offset < bytes; part++)
+        {
+            var from = (int)(part * 12_347 % 4096) * elementBytes;
+            var count = (int)Math.Min(pattern.Length - from, bytes - offset);
+            pattern.AsSpan(from, count).CopyTo(new Span<byte>(_buffers + offset, count));
+            offset += count;
+        }
+    }
+
+    private ulong Pool(in KvShape shape, in KvShape whole, bool isScattered, out ulong entries)
+    {
+        var blocksEach = _size.Tokens / AttentionSize.TokensPerBlock;
+        var places = Enumerable.Range(0, _size.Sequences * blocksEach).ToArray();
+        if (isScattered)
+        {
+            new Random(2).Shuffle(places);
+        }
+
+        var pool = (byte*)Allocate((long)shape.BlockBytes * places.Length);
+        entries = Allocate(places.Length * sizeof(uint));
+        var planeBytes = shape.TokenStride * AttentionSize.TokensPerBlock;
+        for (var i = 0; i < places.Length; i++)
+        {
+            var target = pool + (places[i] * (long)shape.BlockBytes);
+            var source = _buffers + (i / blocksEach * _bufferBytes) + (i % blocksEach * planeBytes);
+            for (var plane = 0u; plane < shape.Planes; plane++)
+            {
+                Buffer.MemoryCopy(source + (plane * whole.PlaneStride), target + (plane * shape.PlaneStride), planeBytes, planeBytes);
+            }
+
+            ((uint*)entries)[i] = (uint)(places[i] * (long)shape.BlockBytes / KvShape.GranuleBytes);
+        }
+
+        return (ulong)pool;
+    }
+
+    private AttentionArguments Arguments(in KvShape shape, ulong pool, ulong entries)
+    {
+        var blocks = _size.Tokens / AttentionSize.TokensPerBlock;
+        var views = (SequenceView*)Allocate(_size.Sequences * SequenceView.Bytes);
+        var buffers = (ulong*)Allocate(_size.Sequences * sizeof(ulong));
+        var rowStarts = (uint*)Allocate(_size.Sequences * sizeof(uint));
+        for (var i = 0; i < _size.Sequences; i++)
+        {
+            views[i] = new SequenceView
+            {
+                RowStart = (uint)(i * blocks),
+                BlockCount = (uint)blocks,
+                TokenCount = (uint)_size.Tokens,
+                NewTokens = (uint)_size.NewTokens,
+                SequenceId = (uint)i,
+            };
+            buffers[i] = (ulong)(_buffers + (i * _bufferBytes));
+            rowStarts[i] = (uint)(i * _size.NewTokens);
+        }
+
+        var queries = Allocate(QueryBytes);
+        var random = new Random(3);
+        foreach (ref var element in new Span<float>((void*)queries, checked((int)(QueryBytes / sizeof(float)))))
+        {
+            element = random.NextSingle() - 0.5f;
+        }
+
+        return new AttentionArguments
+        {
+            Kv = new KvBatch { Views = (ulong)views, Entries = entries, Pool = pool, Buffers = (ulong)buffers, Shape = shape, Batch = (uint)_size.Sequences, Format = _format },
+            Queries = queries,
+            Outputs = Allocate(QueryBytes),
+            RowStarts = (ulong)rowStarts,
+            Partials = Allocate(PartialBytes),
+            MaxParts = MaxParts,
+            QueryHeads = (uint)QueryHeads,
+            Scale = 1 / MathF.Sqrt(AttentionSize.HeadDim),
+        };
+    }
+
+    private void CheckSame()
+    {
+        RunA();
+        var paged = new Span<byte>(_results, _resultBytes).ToArray();
+        new Span<byte>(_results, _resultBytes).Clear();
+        RunB();
+        if (!paged.AsSpan().SequenceEqual(new Span<byte>(_results, _resultBytes)) || !paged.AsSpan().ContainsAnyExcept((byte)0))
+        {
+            throw new InvalidOperationException($"{_paged.Name} and its twin do not give the same bits, or none.");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+namespace Kvcached.Bench.Ratios;
+
+/// <summary>A figure that a line carries beside the ones that every line has.</summary>
+internal readonly record struct ExtraField(string Name, double Value);
+
+/// <summary>
+/// The two sides of a comparison, laid out in memory and ready to run again and again. Each run does the same work and returns its cost;
+/// both sides do so in one unit.
+/// </summary>
+internal abstract class RatioSides : IDisposable
+{
+    /// <summary>Whether both sides compute on the calling thread, which is then pinned to one processor.</summary>
+    public virtual bool IsPinned => true;
+
+    public abstract double RunA();
+
+    public abstract double RunB();
+
+    /// <summary>Measures what the sides are held against, once a round.</summary>
+    public virtual void RunBeside()
+    {
+    }
+
+    /// <summary>Why the line fails whatever its value, given the medians of both sides; null if it does not.</summary>
+    public virtual string? Missed(double a, double b) => null;
+
+    /// <summary>Further figures of the line, given the medians of both sides.</summary>
+    public virtual IEnumerable<ExtraField> Extra(double a, double b) => [];
+
+    public void Dispose()
+    {
+        Dispose(disposing: true);
+        GC.SuppressFinalize(this);
+    }
+
+    protected virtual void Dispose(bool disposing)
+    {
+    }
+}

@@ -1,0 +1,80 @@
+using System.CommandLine;
+using Kvcached.Kernels.Cpu;
+
+namespace Kvcached.Bench.Ratios;
+
+/// <summary><c>ratios</c>: what must cost little, measured beside what it is compared with. A JSON line for each goal; exit 1 if one fails.</summary>
+internal static class RatiosCommand
+{
+    private static readonly ElementFormat[] _formats = [ElementFormat.Float32, ElementFormat.Float16, ElementFormat.BFloat16];
+
+    /// <summary>All comparisons, in the order in which they run.</summary>
+    public static IReadOnlyList<Comparison> All { get; } =
+    [
+        new(AtMost("step_cost_256", "ns", 100, RatioGoal.OfA), () => new StepCostSides(256)),
+        new(AtMost("step_cost_4096", "ns", 100, RatioGoal.OfA), () => new StepCostSides(4096)),
+        new(AtMost("alloc_free", "ns", 60, RatioGoal.OfA), () => new AllocFreeSides()),
+        new(AtMost("alloc_free_scale", "ratio", 1.5, RatioGoal.Quotient), () => new AllocFreeScaleSides()),
+        new(AtMost("lookup_tax_ordered", "ratio", 1.01, RatioGoal.Quotient), Decode(isScattered: false)),
+        new(AtMost("lookup_tax_scattered", "ratio", 1.02, RatioGoal.Quotient), Decode(isScattered: true)),
+        new(AtMost("prefill_tax", "ratio", 1.02, RatioGoal.Quotient), Prefill()),
+    ];
+
+    public static Command Create()
+    {
+        var only = new Option<string?>("--only") { Description = "Names of the goals to measure, separated by commas." };
+        var quick = new Option<bool>("--quick") { Description = $"At least {RatioRun.QuickRounds} runs of a case instead of {RatioRun.Rounds}; the sizes stay." };
+        var command = new Command("ratios", "Measures what must cost little beside what it is compared with; a JSON line for each goal.") { only, quick };
+        command.SetAction(result => Run(result.GetValue(only), result.GetValue(quick), Console.Out, Console.Error));
+        return command;
+    }
+
+    /// <returns>0 if no goal fails, 1 if one does, 2 where a name is unknown.</returns>
+    internal static int Run(string? only, bool isQuick, TextWriter output, TextWriter progress)
+    {
+        var chosen = All;
+        if (only is not null)
+        {
+            var names = only.Split(',', StringSplitOptions.TrimEntries);
+            if (Array.Find(names, name => All.All(comparison => comparison.Goal.Name != name)) is { } unknown)
+            {
+                progress.WriteLine($"--only names '{unknown}'; there are {string.Join(", ", All.Select(comparison => comparison.Goal.Name))}.");
+                return 2;
+            }
+
+            chosen = [.. All.Where(comparison => names.Contains(comparison.Goal.Name))];
+        }
+
+        var fails = 0;
+        foreach (var comparison in chosen)
+        {
+            progress.WriteLine($"{comparison.Goal.Name} …");
+            var result = RatioRun.Measure(comparison, isQuick ? RatioRun.QuickRounds : RatioRun.Rounds);
+            output.WriteLine(result.ToJson());
+            fails += result.Verdict == Verdict.Fails ? 1 : 0;
+        }
+
+        return fails == 0 ? 0 : 1;
+    }
+
+    private static RatioGoal AtMost(string name, string unit, double goal, Func<double, double, double> valueOf) => new(name, unit, goal, GoalDirection.AtMost, valueOf);
+
+    private static Func<RatioSides>[] Decode(bool isScattered) =>
+    [
+        .. _formats.Select(format => (Func<RatioSides>)(() => new AttentionSides(
+            (CpuKernelLibrary.DecodePaged, CpuKernelLibrary.DecodeContiguous),
+            new AttentionSize(Sequences: 8, Tokens: 4096, NewTokens: 1),
+            format,
+            isScattered,
+            leastReadShare: format == ElementFormat.Float32 ? 0.6 : 0.35))),
+    ];
+
+    private static Func<RatioSides>[] Prefill() =>
+    [
+        .. _formats.Select(format => (Func<RatioSides>)(() => new AttentionSides(
+            (CpuKernelLibrary.PrefillPaged, CpuKernelLibrary.PrefillContiguous),
+            new AttentionSize(Sequences: 2, Tokens: 1024, NewTokens: 128),
+            format,
+            isScattered: true))),
+    ];
+}
