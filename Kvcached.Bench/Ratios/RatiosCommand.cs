@@ -18,6 +18,9 @@ internal static class RatiosCommand
         new(AtMost("lookup_tax_ordered", "ratio", 1.01, RatioGoal.Quotient), Decode(isScattered: false)),
         new(AtMost("lookup_tax_scattered", "ratio", 1.02, RatioGoal.Quotient), Decode(isScattered: true)),
         new(AtMost("prefill_tax", "ratio", 1.02, RatioGoal.Quotient), Prefill()),
+        new(AtLeast("evict_reload_bandwidth", "ratio", 0.92), () => new EvictReloadSides()),
+        new(AtMost("remap_table_vs_vm", "ratio", 0.05, RatioGoal.Quotient), () => new RemapSides()),
+        new(AtMost("bookkeeping", "%", 0.2, (a, b) => 100 * a / b), () => new BookkeepingSides()) { IsCounted = true },
     ];
 
     public static Command Create()
@@ -58,6 +61,8 @@ internal static class RatiosCommand
     }
 
     private static RatioGoal AtMost(string name, string unit, double goal, Func<double, double, double> valueOf) => new(name, unit, goal, GoalDirection.AtMost, valueOf);
+
+    private static RatioGoal AtLeast(string name, string unit, double goal) => new(name, unit, goal, GoalDirection.AtLeast, RatioGoal.Quotient);
 
     private static Func<RatioSides>[] Decode(bool isScattered) =>
     [
