@@ -32,6 +32,7 @@ internal static class RatiosCommand
         return command;
     }
 
+    /// <summary>Measures the goals that are named, or all, and writes a line for each.</summary>
     /// <returns>0 if no goal fails, 1 if one does, 2 where a name is unknown.</returns>
     internal static int Run(string? only, bool isQuick, TextWriter output, TextWriter progress)
     {
