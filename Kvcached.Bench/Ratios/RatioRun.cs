@@ -111,7 +111,7 @@ internal static class RatioRun
         {
             try
             {
-                ThreadPin.PinCurrent();
+                ThreadPin.PinCurrent(ThreadPin.LastProcessor());
                 action();
             }
             catch (Exception e)

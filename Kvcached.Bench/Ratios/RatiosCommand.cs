@@ -19,6 +19,7 @@ internal static class RatiosCommand
         new(AtMost("lookup_tax_scattered", "ratio", 1.02, RatioGoal.Quotient), Decode(isScattered: true)),
         new(AtMost("prefill_tax", "ratio", 1.02, RatioGoal.Quotient), Prefill()),
         new(AtLeast("evict_reload_bandwidth", "ratio", 0.92), () => new EvictReloadSides()),
+        new(AtLeast("decode_under_churn", "ratio", 0.90), () => new DecodeUnderChurnSides()),
         new(AtMost("remap_table_vs_vm", "ratio", 0.05, RatioGoal.Quotient), () => new RemapSides()),
         new(AtMost("bookkeeping", "%", 0.2, (a, b) => 100 * a / b), () => new BookkeepingSides()) { IsCounted = true },
     ];

@@ -1,4 +1,5 @@
 using System.ComponentModel;
+using System.Numerics;
 using System.Runtime.InteropServices;
 
 namespace Kvcached.Bench.Ratios;
@@ -12,8 +13,8 @@ internal static unsafe partial class ThreadPin
     private const int MaskWords = 16;
     private const int ThreadCpuTime = 3;
 
-    /// <summary>Pins the calling thread to the last processor that it may run on.</summary>
-    public static void PinCurrent()
+    /// <summary>The last processor that the calling thread may run on.</summary>
+    public static int LastProcessor()
     {
         var mask = stackalloc ulong[MaskWords];
         new Span<ulong>(mask, MaskWords).Clear();
@@ -24,9 +25,33 @@ internal static unsafe partial class ThreadPin
             word--;
         }
 
-        mask[word] = 1UL << (63 - System.Numerics.BitOperations.LeadingZeroCount(mask[word]));
-        new Span<ulong>(mask, word).Clear();
+        return (word * 64) + 63 - BitOperations.LeadingZeroCount(mask[word]);
+    }
+
+    /// <summary>Pins the calling thread to a processor.</summary>
+    public static void PinCurrent(int processor)
+    {
+        var mask = stackalloc ulong[MaskWords];
+        new Span<ulong>(mask, MaskWords).Clear();
+        mask[processor / 64] = 1UL << (processor % 64);
         Check(SetAffinity(0, MaskWords * sizeof(ulong), mask));
+    }
+
+    /// <summary>Keeps all threads that the process has by now off a processor. Where there is no other, nothing changes.</summary>
+    public static void KeepAllOff(int processor)
+    {
+        var mask = stackalloc ulong[MaskWords];
+        new Span<ulong>(mask, MaskWords).Fill(ulong.MaxValue);
+        mask[processor / 64] &= ~(1UL << (processor % 64));
+        ForEachThread(mask);
+    }
+
+    /// <summary>Lets all threads of the process run on all processors that it is given.</summary>
+    public static void LetAllRun()
+    {
+        var mask = stackalloc ulong[MaskWords];
+        new Span<ulong>(mask, MaskWords).Fill(ulong.MaxValue);
+        ForEachThread(mask);
     }
 
     /// <summary>Nanoseconds that the calling thread has run.</summary>
@@ -35,6 +60,15 @@ internal static unsafe partial class ThreadPin
         var time = stackalloc long[2];
         Check(GetTime(ThreadCpuTime, time));
         return (time[0] * 1_000_000_000) + time[1];
+    }
+
+    private static void ForEachThread(ulong* mask)
+    {
+        foreach (var task in Directory.EnumerateDirectories("/proc/self/task"))
+        {
+            // A thread that has ended meanwhile needs none.
+            _ = SetAffinity(int.Parse(Path.GetFileName(task)), MaskWords * sizeof(ulong), mask);
+        }
     }
 
     private static void Check(int result)

@@ -1,0 +1,120 @@
+using Kvcached.Devices;
+
+namespace Kvcached.Bench.Ratios;
+
+/// <summary>
+/// A client that writes sequences anew, evicts and reloads them over and over on a lane of its own, from a thread of its own, while it is not
+/// paused. Pausing returns once nothing is under way.
+/// </summary>
+internal sealed class Churn : IDisposable
+{
+    private const int Sequences = 32;
+    private const int BlocksEach = 8;
+    private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
+    private readonly KvCache _cache;
+    private readonly KvLane _lane;
+    private readonly DeviceQueue _queue;
+    private readonly CommandList _commands = new();
+    private readonly KvSequence[] _sequences;
+    private readonly Lock _cycle = new();
+    private readonly ManualResetEventSlim _running = new();
+    private readonly Thread _thread;
+    private volatile bool _isEnding;
+    private Exception? _failure;
+
+    public Churn(IDevice device, KvCache cache, KvModel model)
+    {
+        _cache = cache;
+        _lane = cache.OpenLane();
+        _queue = device.CreateQueue("churn");
+        _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => model.CreateSequence())];
+        Cycle();
+        _thread = new Thread(Run);
+        _thread.Start();
+    }
+
+    public void Resume() => _running.Set();
+
+    public void Pause()
+    {
+        _running.Reset();
+        lock (_cycle)
+        {
+            if (_failure is not null)
+            {
+                throw new InvalidOperationException("The churn has ended.", _failure);
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        _isEnding = true;
+        _running.Set();
+        _thread.Join();
+        _running.Dispose();
+        _queue.Dispose();
+    }
+
+    private void Run()
+    {
+        while (!_isEnding)
+        {
+            _running.Wait();
+            lock (_cycle)
+            {
+                try
+                {
+                    if (_running.IsSet && !_isEnding)
+                    {
+                        Cycle();
+                    }
+                }
+                catch (Exception e)
+                {
+                    _failure = e;
+                    return;
+                }
+            }
+        }
+    }
+
+    private void Cycle()
+    {
+        Step(BlocksEach * EvictReloadSides.TokensPerBlock);
+        foreach (var sequence in _sequences)
+        {
+            sequence.Evict(_lane);
+        }
+
+        foreach (var sequence in _sequences)
+        {
+            sequence.Prefetch(_lane);
+        }
+
+        var last = Step(newTokens: 0);
+        if (!_cache.Wait(last.End, _limit))
+        {
+            throw new InvalidOperationException($"A churning step is {_lane.StatusOf(last.Number)} after {_limit}.");
+        }
+    }
+
+    private KvStep Step(int newTokens)
+    {
+        var batch = new KvStepItem[Sequences];
+        for (var i = 0; i < Sequences; i++)
+        {
+            if (newTokens > 0)
+            {
+                // New content, of which there is no cold copy.
+                _sequences[i].Truncate(0);
+            }
+
+            batch[i] = new KvStepItem(_sequences[i], newTokens);
+        }
+
+        var step = _lane.Begin(batch);
+        _queue.Submit([new WaitPoint(step.Begin.Timeline, step.Begin.Value)], _commands, step.End);
+        return step;
+    }
+}
