@@ -50,23 +50,24 @@ internal sealed class EvictReloadSides : RatioSides
     {
         // New content, of which there is no cold copy.
         Step(BlocksEach * TokensPerBlock, truncate: true);
+        var before = _cache.GetStatistics();
         var start = Stopwatch.GetTimestamp();
-        var moved = 0;
         foreach (var sequence in _sequences)
         {
-            moved += sequence.Evict(_lane);
+            sequence.Evict(_lane);
         }
 
         foreach (var sequence in _sequences)
         {
-            moved += sequence.Prefetch(_lane);
+            sequence.Prefetch(_lane);
         }
 
-        var last = Step(newTokens: 0, truncate: false);
+        Step(newTokens: 0, truncate: false);
         var elapsed = Stopwatch.GetElapsedTime(start);
-        if (moved != 2 * Sequences * BlocksEach || _lane.StatusOf(last) is KvStepStatus.Busy)
+        var after = _cache.GetStatistics();
+        if (after.BytesOut - before.BytesOut != Bytes || after.BytesIn - before.BytesIn != Bytes)
         {
-            throw new InvalidOperationException($"{moved} blocks were dropped and reloaded instead of {2 * Sequences * BlocksEach}.");
+            throw new InvalidOperationException($"{after.BytesOut - before.BytesOut} bytes went out and {after.BytesIn - before.BytesIn} came in, not {Bytes} each.");
         }
 
         return 2 * Bytes / elapsed.TotalSeconds / 1e9;
@@ -75,14 +76,19 @@ internal sealed class EvictReloadSides : RatioSides
     public override double RunB()
     {
         var start = Stopwatch.GetTimestamp();
-        for (var sequence = 0; sequence < Sequences; sequence++)
+        for (var sequence = 0UL; sequence < Sequences; sequence++)
         {
-            // What the caches hold is then as it is on the other side: a sequence comes back right after it went.
-            _copies++;
-            CopySequence(_copyQueues[0], [], sequence, _cold, _pool, new TimelinePoint(_copyTimelines[0], _copies));
-            CopySequence(_copyQueues[1], [new WaitPoint(_copyTimelines[0], _copies)], sequence, _pool, _cold, new TimelinePoint(_copyTimelines[1], _copies));
+            CopySequence(_copyQueues[0], [], (int)sequence, _cold, _pool, new TimelinePoint(_copyTimelines[0], _copies + sequence + 1));
         }
 
+        // What the caches hold is then as it is on the other side: a sequence comes back after it went.
+        for (var sequence = 0UL; sequence < Sequences; sequence++)
+        {
+            var number = _copies + sequence + 1;
+            CopySequence(_copyQueues[1], [new WaitPoint(_copyTimelines[0], number)], (int)sequence, _pool, _cold, new TimelinePoint(_copyTimelines[1], number));
+        }
+
+        _copies += Sequences;
         return _copyTimelines[1].WaitOnHost(_copies, _limit)
             ? 2 * Bytes / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9
             : throw new InvalidOperationException($"Plain copies are not done after {_limit}.");
@@ -121,7 +127,7 @@ internal sealed class EvictReloadSides : RatioSides
     }
 
     /// <summary>A step over all sequences, observed as ended.</summary>
-    private ulong Step(int newTokens, bool truncate)
+    private void Step(int newTokens, bool truncate)
     {
         var batch = new KvStepItem[Sequences];
         for (var i = 0; i < Sequences; i++)
@@ -140,7 +146,5 @@ internal sealed class EvictReloadSides : RatioSides
         {
             throw new InvalidOperationException($"A step is {_lane.StatusOf(step.Number)} after {_limit}.");
         }
-
-        return step.Number;
     }
 }

@@ -22,6 +22,7 @@ internal static class RatiosCommand
         new(AtLeast("decode_under_churn", "ratio", 0.90), () => new DecodeUnderChurnSides()),
         new(AtMost("remap_table_vs_vm", "ratio", 0.05, RatioGoal.Quotient), () => new RemapSides()),
         new(AtMost("bookkeeping", "%", 0.2, (a, b) => 100 * a / b), () => new BookkeepingSides()) { IsCounted = true },
+        new(AtMost("steady_state_allocation", "bytes", 0, RatioGoal.OfA), () => new SteadyStateSides()) { IsCounted = true },
     ];
 
     public static Command Create()
