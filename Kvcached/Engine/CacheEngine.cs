@@ -22,6 +22,7 @@ internal sealed class CacheEngine
     private readonly SequenceCommands _sequences;
     private readonly CleanAhead _cleanAhead;
     private ulong _waits;
+    private bool _hasNews;
 
     public CacheEngine(EngineOptions options, ISubmitter submitter)
     {
@@ -152,11 +153,24 @@ internal sealed class CacheEngine
             value = Math.Min(value, lane.Planned);
         }
 
-        State.Timelines.Observe(timeline, value);
+        _hasNews |= State.Timelines.Observe(timeline, value);
     }
 
     /// <summary>Acts on what has been observed: frees, serves steps that wait, cleans ahead of need.</summary>
     public void Turn()
+    {
+        if (_hasNews)
+        {
+            _hasNews = false;
+            LetGo();
+        }
+
+        ServeWaiting();
+        _cleanAhead.Run();
+    }
+
+    /// <summary>Lets go of what observed points kept. Without news there is nothing: what is freed later is freed with what is known then.</summary>
+    private void LetGo()
     {
         foreach (var lane in State.Lanes)
         {
@@ -181,9 +195,6 @@ internal sealed class CacheEngine
         {
             State.Cold.Pool.Promote();
         }
-
-        ServeWaiting();
-        _cleanAhead.Run();
     }
 
     private void ServeWaiting()

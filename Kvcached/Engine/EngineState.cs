@@ -127,7 +127,7 @@ internal sealed class EngineState
         return Background;
     }
 
-    public ModelLayout LayoutOf(SequenceState sequence, int row) => Models[sequence.Model].Layouts[row];
+    public ref readonly ModelLayout LayoutOf(SequenceState sequence, int row) => ref Models[sequence.Model].Layouts[row];
 
     /// <summary>Adds to (or takes from) what a sequence holds on the device.</summary>
     public void AddResident(SequenceState sequence, long bytes)

@@ -74,7 +74,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
 
     private SequenceView CommitRow(LaneState lane, SequenceState sequence, int r, int newTokens, Point end, Reservations reservations)
     {
-        var layout = state.Models[sequence.Model].Layouts[r];
+        ref readonly var layout = ref state.LayoutOf(sequence, r);
         var row = sequence.Rows[r];
         var tokens = sequence.Tokens + newTokens;
         var count = layout.BlocksFor(tokens);
@@ -94,7 +94,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
 
         while (row.Count < count)
         {
-            AddBlock(lane, sequence, r, layout, end, reservations);
+            AddBlock(lane, sequence, r, in layout, end, reservations);
         }
 
         PublishEntries(lane, sequence, row, reservations);

@@ -36,8 +36,8 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
             return false;
         }
 
-        var layout = state.LayoutOf(sequence, block.Row);
-        if (!coldSlots.TryFind(layout, own ? lane!.Number : Point.BackgroundLane, out var slot, out var frontier))
+        ref readonly var layout = ref state.LayoutOf(sequence, block.Row);
+        if (!coldSlots.TryFind(in layout, own ? lane!.Number : Point.BackgroundLane, out var slot, out var frontier))
         {
             return false;
         }
@@ -105,7 +105,7 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
     public void Reload(SequenceState sequence, int number, LaneState lane, BlockAddress bytes, ref readonly Frontier frontier)
     {
         ref var block = ref state.Blocks[number];
-        var layout = state.LayoutOf(sequence, block.Row);
+        ref readonly var layout = ref state.LayoutOf(sequence, block.Row);
         var submission = lane.OpenTransfers();
         state.Tracker.CopyIn(submission, ref block, in frontier);
         submission.Commands.Copy(state.Options.Pool, state.Pool.OffsetOf(bytes), state.Cold.Memory!, state.Cold.Pool.OffsetOf(block.Cold), layout.BlockBytes);

@@ -20,23 +20,18 @@ internal struct Frontier
     /// <summary>Adds a point unless it has been observed.</summary>
     public void Add(Point point, TimelineTable timelines)
     {
-        if (timelines.IsObserved(point))
+        if (timelines.IsObserved(point) || TimelineTable.TryRaise(((Span<Point>)_points)[.._count], point))
         {
             return;
         }
 
-        for (var i = 0; i < _count; i++)
+        if (_count == Capacity)
         {
-            if (_points[i].Timeline == point.Timeline)
+            _count = timelines.Prune(_points);
+            if (_count == Capacity)
             {
-                _points[i] = _points[i].Value > point.Value ? _points[i] : point;
-                return;
+                throw new InvalidOperationException($"A block's frontier holds more than {Capacity} timelines.");
             }
-        }
-
-        if (_count == Capacity && IsFull(timelines))
-        {
-            throw new InvalidOperationException($"A block's frontier holds more than {Capacity} timelines.");
         }
 
         _points[_count++] = point;
@@ -48,21 +43,6 @@ internal struct Frontier
         {
             Add(point, timelines);
         }
-    }
-
-    private bool IsFull(TimelineTable timelines)
-    {
-        var kept = 0;
-        for (var i = 0; i < _count; i++)
-        {
-            if (!timelines.IsObserved(_points[i]))
-            {
-                _points[kept++] = _points[i];
-            }
-        }
-
-        _count = kept;
-        return kept == Capacity;
     }
 
     [InlineArray(Capacity)]

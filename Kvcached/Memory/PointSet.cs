@@ -22,33 +22,15 @@ internal sealed class PointSet
     /// <summary>Drops what has been observed. Returns whether nothing is left.</summary>
     public bool Prune(TimelineTable timelines)
     {
-        var kept = 0;
-        for (var i = 0; i < _count; i++)
-        {
-            if (!timelines.IsObserved(_points[i]))
-            {
-                _points[kept++] = _points[i];
-            }
-        }
-
-        _count = kept;
-        return kept == 0;
+        _count = timelines.Prune(_points.AsSpan(0, _count));
+        return _count == 0;
     }
 
     private void Add(Point point, TimelineTable timelines)
     {
-        if (timelines.IsObserved(point))
+        if (timelines.IsObserved(point) || TimelineTable.TryRaise(_points.AsSpan(0, _count), point))
         {
             return;
-        }
-
-        for (var i = 0; i < _count; i++)
-        {
-            if (_points[i].Timeline == point.Timeline)
-            {
-                _points[i] = _points[i].Value > point.Value ? _points[i] : point;
-                return;
-            }
         }
 
         if (_count == _points.Length)

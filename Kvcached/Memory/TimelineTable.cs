@@ -7,6 +7,36 @@ internal sealed class TimelineTable
 
     public bool IsObserved(Point point) => point.IsNone || _observed[point.Timeline] >= point.Value;
 
+    /// <summary>Raises the point of the same timeline, if the list has one: at most one value per timeline.</summary>
+    public static bool TryRaise(Span<Point> points, Point point)
+    {
+        foreach (ref var other in points)
+        {
+            if (other.Timeline == point.Timeline)
+            {
+                other = other.Value > point.Value ? other : point;
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Drops what has been observed. Returns how many points are left, in front.</summary>
+    public int Prune(Span<Point> points)
+    {
+        var kept = 0;
+        foreach (var point in points)
+        {
+            if (!IsObserved(point))
+            {
+                points[kept++] = point;
+            }
+        }
+
+        return kept;
+    }
+
     public ulong Observed(int timeline) => _observed[timeline];
 
     /// <summary>Records a value read from a timeline. Returns whether it is news.</summary>
