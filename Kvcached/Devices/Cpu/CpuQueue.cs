@@ -10,7 +10,7 @@ namespace Kvcached.Devices.Cpu;
 ///   check, capture, publish, ring   ─────→   peek → wait all → run → signal → advance
 /// </code>
 /// Stopping: the stop flag is set, and then the bell that the thread may be asleep on is rung. The thread names that bell before it
-/// enters it and looks at the flag after, so one of the two sees the other.
+/// awaits it and looks at the flag after, so one of the two sees the other.
 /// </summary>
 internal sealed unsafe class CpuQueue : DeviceQueue
 {
@@ -160,32 +160,9 @@ internal sealed unsafe class CpuQueue : DeviceQueue
 
     private bool AwaitSubmission(out SubmissionRecord* record)
     {
-        var spin = SpinBudget.Start(CpuTimeline.SpinTicks);
-        do
-        {
-            record = _chain.Peek();
-            if (record != null || _stop)
-            {
-                return !_stop;
-            }
-        }
-        while (spin.Pause());
-
-        ref var bell = ref _bell[0];
-        bell.Enter();
-        while (true)
-        {
-            var heard = bell.Hear();
-            record = _chain.Peek();
-            if (record != null || _stop)
-            {
-                break;
-            }
-
-            bell.Sleep(heard);
-        }
-
-        bell.Leave();
+        var submitted = new Submitted(this);
+        _bell[0].Await(ref submitted, CpuTimeline.SpinTicks);
+        record = submitted.Record;
         return !_stop;
     }
 
@@ -205,33 +182,11 @@ internal sealed unsafe class CpuQueue : DeviceQueue
 
     private bool AwaitPoint(TimelineSlot* slot, ulong value)
     {
-        var spin = SpinBudget.Start(CpuTimeline.SpinTicks);
-        while (spin.Pause())
-        {
-            if (slot->Value >= value)
-            {
-                return true;
-            }
-        }
-
+        var reached = new ReachedOrStopped(this, slot, value);
         Volatile.Write(ref _waitingOn, (nint)slot);
-        slot->Bell.Enter();
-        var reached = false;
-        while (!_stop)
-        {
-            var heard = slot->Bell.Hear();
-            reached = slot->Value >= value;
-            if (reached || _stop)
-            {
-                break;
-            }
-
-            slot->Bell.Sleep(heard);
-        }
-
-        slot->Bell.Leave();
+        slot->Bell.Await(ref reached, CpuTimeline.SpinTicks);
         Volatile.Write(ref _waitingOn, 0);
-        return reached;
+        return !_stop;
     }
 
     private bool RunCommands(SubmissionRecord* record)
@@ -285,5 +240,21 @@ internal sealed unsafe class CpuQueue : DeviceQueue
         {
             _device.Lose(index, e);
         }
+    }
+
+    private struct Submitted(CpuQueue queue) : ICondition
+    {
+        internal SubmissionRecord* Record;
+
+        public bool Holds()
+        {
+            Record = queue._chain.Peek();
+            return Record != null || queue._stop;
+        }
+    }
+
+    private readonly struct ReachedOrStopped(CpuQueue queue, TimelineSlot* slot, ulong value) : ICondition
+    {
+        public bool Holds() => slot->Value >= value || queue._stop;
     }
 }

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace Kvcached.Devices.Cpu;
 
 /// <summary>A timeline of the cpu device: a slot in shared memory. Thread-safe.</summary>
@@ -51,42 +49,8 @@ internal sealed unsafe class CpuTimeline : DeviceTimeline
             return true;
         }
 
-        var started = Stopwatch.GetTimestamp();
-        var spin = SpinBudget.Start(SpinTicks);
-        while (spin.Pause())
-        {
-            if (slot->Value >= value)
-            {
-                return true;
-            }
-        }
-
-        ref var bell = ref slot->Bell;
-        bell.Enter();
-        try
-        {
-            while (true)
-            {
-                var heard = bell.Hear();
-                if (slot->Value >= value)
-                {
-                    return true;
-                }
-
-                Device.ThrowIfLost();
-                TimeSpan? left = timeout == Timeout.InfiniteTimeSpan ? null : timeout - Stopwatch.GetElapsedTime(started);
-                if (left <= TimeSpan.Zero)
-                {
-                    return false;
-                }
-
-                bell.Sleep(heard, left);
-            }
-        }
-        finally
-        {
-            bell.Leave();
-        }
+        var reached = new ReachedOrLost(Device, slot, value);
+        return slot->Bell.Await(ref reached, SpinTicks, timeout == Timeout.InfiniteTimeSpan ? null : timeout);
     }
 
     internal static void CheckValue(ulong value)
@@ -103,6 +67,20 @@ internal sealed unsafe class CpuTimeline : DeviceTimeline
         if (slot != 0)
         {
             Device.Release(_slab, (TimelineSlot*)slot);
+        }
+    }
+
+    private readonly struct ReachedOrLost(CpuDevice device, TimelineSlot* slot, ulong value) : ICondition
+    {
+        public bool Holds()
+        {
+            if (slot->Value >= value)
+            {
+                return true;
+            }
+
+            device.ThrowIfLost();
+            return false;
         }
     }
 }

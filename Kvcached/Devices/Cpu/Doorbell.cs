@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Kvcached.Devices.Linux;
@@ -11,19 +12,18 @@ namespace Kvcached.Devices.Cpu;
 ///  byte  0          4         8
 ///        | Sequence | Waiters |
 ///
-///  to wait                                    to make the condition true
-///    Enter          Waiters += 1                change the words
-///    h = Hear       read Sequence               Ring   Sequence += 1
-///    condition?  →  Leave                              Waiters ≠ 0 → futex wake
-///    Sleep(h)       futex wait while
-///                   Sequence = h
-///    again from Hear; Leave: Waiters −= 1
+///  to wait: Await                             to make the condition true
+///    Waiters += 1                               change the words
+///    h = Sequence                               Ring   Sequence += 1
+///    condition?  →  Waiters −= 1                       Waiters ≠ 0 → futex wake
+///    futex wait while Sequence = h
+///    again from h = Sequence
 /// </code>
-/// No wake-up is lost. Both additions are full fences. If the ringer reads Waiters = 0, the waiter's Enter comes after that read in the
+/// No wake-up is lost. Both additions are full fences. If the ringer reads Waiters = 0, the waiter's addition comes after that read in the
 /// order of fences, so the waiter's look at the condition sees the change. Otherwise the ringer wakes, and either the waiter heard the
 /// sequence before the addition, and then the kernel finds another value and does not let it sleep or the wake finds it asleep; or it
 /// heard it after, and then it sees the change, which came before. A waiter that dies leaves Waiters too high: rings then cost a call
-/// more than they need. Sequence counts every ring, so that 2^32 rings between Hear and Sleep would be needed to mistake one for none.
+/// more than they need. Sequence counts every ring, so that 2^32 rings between hearing and sleeping would be needed to mistake one for none.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = Bytes)]
 internal unsafe struct Doorbell
@@ -44,20 +44,66 @@ internal unsafe struct Doorbell
         }
     }
 
-    /// <summary>Begins to wait. Paired with <see cref="Leave"/>.</summary>
-    internal void Enter() => Interlocked.Increment(ref _waiters);
+    /// <summary>
+    /// Returns once the condition holds: looks at it for <paramref name="spinTicks"/>, and then whenever the bell has been rung. What the
+    /// condition throws is passed on.
+    /// </summary>
+    /// <param name="condition">Looked at after the sequence was heard, so that what changes afterwards keeps the caller awake.</param>
+    /// <param name="spinTicks">How long to look again before falling asleep, in ticks of <see cref="Stopwatch"/>.</param>
+    /// <param name="timeout">The longest wait; null for one without limit.</param>
+    /// <returns>False if the time was up and the condition did not hold.</returns>
+    internal bool Await<TCondition>(ref TCondition condition, long spinTicks, TimeSpan? timeout = null)
+        where TCondition : struct, ICondition
+    {
+        var started = timeout is null ? 0 : Stopwatch.GetTimestamp();
+        var spin = SpinBudget.Start(spinTicks);
+        do
+        {
+            if (condition.Holds())
+            {
+                return true;
+            }
+        }
+        while (spin.Pause());
 
-    /// <summary>Ends waiting.</summary>
-    internal void Leave() => Interlocked.Decrement(ref _waiters);
+        Interlocked.Increment(ref _waiters);
+        try
+        {
+            while (true)
+            {
+                var heard = Hear();
+                if (condition.Holds())
+                {
+                    return true;
+                }
 
-    /// <summary>The count of rings so far: heard before the condition is looked at.</summary>
+                var left = timeout - Stopwatch.GetElapsedTime(started);
+                if (left <= TimeSpan.Zero)
+                {
+                    return false;
+                }
+
+                Futex.Wait(Word, heard, left);
+            }
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _waiters);
+        }
+    }
+
+    /// <summary>The count of rings so far.</summary>
     internal uint Hear() => Volatile.Read(ref _sequence);
-
-    /// <summary>Sleeps unless there was a ring since <paramref name="heard"/>, at most <paramref name="timeout"/> (null: without limit).</summary>
-    internal void Sleep(uint heard, TimeSpan? timeout = null) => Futex.Wait(Word, heard, timeout);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void Wake(int count) => Futex.Wake(Word, count);
 
     private uint* Word => (uint*)Unsafe.AsPointer(ref _sequence);
+}
+
+/// <summary>What <see cref="Doorbell.Await"/> waits for. Reads words that are changed before the bell is rung.</summary>
+internal interface ICondition
+{
+    /// <summary>Whether there is nothing to wait for.</summary>
+    bool Holds();
 }

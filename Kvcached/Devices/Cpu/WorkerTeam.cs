@@ -74,7 +74,8 @@ internal sealed unsafe class WorkerTeam
         var mine = Participate(ref launch, worker: 0);
         if (launch.Completed + mine < items)
         {
-            AwaitHelpers(ref launch, items - mine);
+            var counted = new Counted((KernelLaunch*)Unsafe.AsPointer(ref launch), items - mine);
+            launch.Finished.Await(ref counted, _spinTicks);
         }
 
         launch.Close();
@@ -93,33 +94,6 @@ internal sealed unsafe class WorkerTeam
         }
     }
 
-    private void AwaitHelpers(ref KernelLaunch launch, int items)
-    {
-        var spin = SpinBudget.Start(_spinTicks);
-        do
-        {
-            if (launch.Completed == items)
-            {
-                return;
-            }
-        }
-        while (spin.Pause());
-
-        launch.Finished.Enter();
-        while (true)
-        {
-            var heard = launch.Finished.Hear();
-            if (launch.Completed == items)
-            {
-                break;
-            }
-
-            launch.Finished.Sleep(heard);
-        }
-
-        launch.Finished.Leave();
-    }
-
     private void Help(int worker)
     {
         while (true)
@@ -133,7 +107,8 @@ internal sealed unsafe class WorkerTeam
 
             if (!HelpAll(worker))
             {
-                Idle(heard);
+                var rung = new Rung((Doorbell*)Unsafe.AsPointer(ref _bell[0]), heard);
+                _bell[0].Await(ref rung, _spinTicks);
             }
         }
     }
@@ -152,22 +127,6 @@ internal sealed unsafe class WorkerTeam
         }
 
         return helped;
-    }
-
-    private void Idle(uint heard)
-    {
-        var spin = SpinBudget.Start(_spinTicks);
-        while (spin.Pause())
-        {
-            if (_bell[0].Hear() != heard)
-            {
-                return;
-            }
-        }
-
-        _bell[0].Enter();
-        _bell[0].Sleep(heard);
-        _bell[0].Leave();
     }
 
     private int Participate(ref KernelLaunch launch, int worker)
@@ -199,5 +158,15 @@ internal sealed unsafe class WorkerTeam
         {
             _device.Lose(item.Kernel, e);
         }
+    }
+
+    private readonly struct Counted(KernelLaunch* launch, int items) : ICondition
+    {
+        public bool Holds() => launch->Completed == items;
+    }
+
+    private readonly struct Rung(Doorbell* bell, uint heard) : ICondition
+    {
+        public bool Holds() => bell->Hear() != heard;
     }
 }
