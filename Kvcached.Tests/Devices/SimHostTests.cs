@@ -111,7 +111,24 @@ public class SimHostTests
         }
 
         SimRig.ExpectCleanOnEverySeed(Program);
-        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, Program, new SimOptions { CreditHostObservation = false });
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, Program, new SimOptions { ForgetsObservation = label => label == "ta" });
+    }
+
+    [Fact]
+    public void An_observation_that_is_forgotten_is_known_by_what_another_carried()
+    {
+        static void Program(SimRig rig)
+        {
+            rig.Submit(rig.A, new(rig.TimeA, 1), list => list.Fill(rig.Pool, 0, 256, 1));
+            rig.Submit(rig.B, new(rig.TimeB, 1), waits: new WaitPoint(rig.TimeA, 1));
+            rig.Device.RunUntilIdle();
+            Assert.Equal((1ul, 1ul), (rig.TimeA.Value, rig.TimeB.Value));
+            var third = rig.Device.CreateQueue("c");
+            rig.Submit(third, new(rig.TimeB, 2), list => list.Fill(rig.Pool, 0, 256, 2));
+        }
+
+        SimRig.ExpectCleanOnEverySeed(Program, new SimOptions { ForgetsObservation = label => label == "ta" });
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, Program, new SimOptions { ForgetsObservation = _ => true });
     }
 
     [Fact]

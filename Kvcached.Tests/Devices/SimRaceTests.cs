@@ -24,6 +24,44 @@ public class SimRaceTests
     public void Conflicting_commands_with_a_wait_are_clean_on_every_seed(string pair) =>
         SimRig.ExpectCleanOnEverySeed(rig => Run(rig, pair, waits: true));
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void What_a_queue_orders_is_a_race_where_its_order_is_forgotten(int apart)
+    {
+        void Program(SimRig rig, bool waits)
+        {
+            for (var i = 0; i <= apart; i++)
+            {
+                rig.Submit(rig.A, new(rig.TimeA, (ulong)i + 1), list => list.Fill(rig.Pool, i == apart ? 0 : i * 256, 256, 1), waits ? [new WaitPoint(rig.TimeA, (ulong)i)] : []);
+            }
+        }
+
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, waits: false), new SimOptions { ForgetsOrder = label => label == "b" });
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, waits: true), new SimOptions { ForgetsOrder = label => label == "a" });
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, rig => Program(rig, waits: false), new SimOptions { ForgetsOrder = label => label == "a" });
+    }
+
+    [Fact]
+    public void A_queue_whose_order_is_forgotten_runs_as_ever()
+    {
+        static ulong HashOf(SimOptions options)
+        {
+            using var rig = new SimRig(1, options);
+            for (ulong i = 1; i <= 50; i++)
+            {
+                rig.Submit(rig.A, new(rig.TimeA, i), list => list.Fill(rig.Pool, (long)i * 256, 256, 1));
+                rig.Submit(rig.B, new(rig.TimeB, i), list => list.Fill(rig.Cold, (long)i * 256, 256, 1));
+            }
+
+            rig.Device.RunUntilIdle();
+            return rig.Device.TraceHash;
+        }
+
+        Assert.Equal(HashOf(new SimOptions()), HashOf(new SimOptions { ForgetsOrder = _ => true }));
+    }
+
     [Fact]
     public void Two_readers_do_not_conflict() => SimRig.ExpectCleanOnEverySeed(rig =>
     {

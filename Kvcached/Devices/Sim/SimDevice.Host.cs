@@ -20,6 +20,7 @@ public sealed partial class SimDevice
         }
 
         work.Tick = ++queue.LastTick;
+        work.Actor = queue.ActorOf(work.Tick);
         if (work.Tick > Epoch.MaxTick)
         {
             throw new InvalidOperationException($"{queue.Label} has had {Epoch.MaxTick} submissions, the most that are tracked.");
@@ -64,7 +65,7 @@ public sealed partial class SimDevice
         }
 
         timeline.SetObserved(Host, value);
-        _hosts[Host].Clock.Join(in timeline.ClockOf(value));
+        Know(_hosts[Host], in timeline.ClockOf(value), forgets: timeline.ForgetsObservation);
         return value;
     }
 
@@ -129,12 +130,12 @@ public sealed partial class SimDevice
         return lowest;
     }
 
-    /// <summary>Whether every host knows of an actor's tick.</summary>
-    internal bool HostsKnow(int actor, uint tick)
+    /// <summary>Whether an actor's tick is ordered before whatever any host submits from now on.</summary>
+    internal bool HostsHandOn(int actor, uint tick)
     {
         foreach (var host in _hosts)
         {
-            if (host.Clock[actor] < tick)
+            if (HandedOn(host)[actor] < tick)
             {
                 return false;
             }
@@ -146,18 +147,22 @@ public sealed partial class SimDevice
     /// <summary>Hands on what the host has done so far; what it does from now on is not part of that.</summary>
     private void Release(SimHost host, out VectorClock clock)
     {
-        if (Options.CreditHostObservation)
-        {
-            clock = host.Clock;
-        }
-        else
-        {
-            clock = default;
-            clock[host.Actor] = host.Clock[host.Actor];
-        }
-
+        clock = HandedOn(host);
+        clock[host.Actor] = host.Clock[host.Actor];
         host.IsReleased = true;
     }
+
+    /// <summary>A host has observed something, and hands it on with what it submits unless that is to be forgotten.</summary>
+    private void Know(SimHost host, ref readonly VectorClock clock, bool forgets)
+    {
+        host.Clock.Join(in clock);
+        if (Options.ForgetsObservation is not null && !forgets)
+        {
+            host.Remembered.Join(in clock);
+        }
+    }
+
+    private ref VectorClock HandedOn(SimHost host) => ref Options.ForgetsObservation is null ? ref host.Clock : ref host.Remembered;
 
     private void CheckPoints(ReadOnlySpan<WaitPoint> waits, TimelinePoint signal)
     {

@@ -98,7 +98,7 @@ public sealed partial class SimDevice
 
         if (bytes != 0)
         {
-            Check(memory, in queue.Clock, Epoch.Of(queue.Actor, queue.Head!.Tick), offset, bytes, write);
+            Check(memory, in queue.Clock, Epoch.Of(queue.Head!.Actor, queue.Head.Tick), offset, bytes, write);
         }
 
         return memory.Raw.Slice((int)offset, bytes);
@@ -136,13 +136,18 @@ public sealed partial class SimDevice
     {
         work.Started = true;
         ref var clock = ref queue.Clock;
+        if (queue.ForgetsOrder)
+        {
+            clock = default;
+        }
+
         clock.Join(in work.Submitted);
         foreach (ref readonly var wait in work.WaitSpan)
         {
             clock.Join(in wait.Timeline.ClockOf(wait.Value));
         }
 
-        clock[queue.Actor] = work.Tick;
+        clock[work.Actor] = work.Tick;
     }
 
     /// <summary>Runs a command, or a part of it. Returns whether that was its end.</summary>
@@ -155,7 +160,7 @@ public sealed partial class SimDevice
             return _kernels[command.Kernel].Kernel.Run(ref context, work.KernelSlice++);
         }
 
-        var epoch = Epoch.Of(queue.Actor, work.Tick);
+        var epoch = Epoch.Of(work.Actor, work.Tick);
         var target = _memories[command.Target];
         if (command.Kind == CommandKind.UpdateTable)
         {
@@ -214,11 +219,12 @@ public sealed partial class SimDevice
         queue.Dequeue();
         var signal = work.Signal;
         var value = work.Value;
+        var actor = work.Actor;
         Options.Trace?.WriteLine($"signal {work}");
         Forget(work);
         if (value > signal.Reached)
         {
-            Advance(signal, value, queue.Actor, in queue.Clock);
+            Advance(signal, value, actor, in queue.Clock);
         }
 
         Refresh(queue);

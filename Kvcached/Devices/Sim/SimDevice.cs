@@ -23,6 +23,9 @@ public sealed partial class SimDevice : IDevice
     /// <summary>Owner of what no client rule applies to.</summary>
     public const int Unowned = -2;
 
+    /// <summary>Actors that the submissions of a queue whose order is forgotten are in turn.</summary>
+    public const int ForgetfulActors = 4;
+
     private const int DefaultCellBytes = 256;
     private const ulong MaxValue = (1ul << 48) - 1;
 
@@ -37,6 +40,7 @@ public sealed partial class SimDevice : IDevice
     private SimRandom _lag;
     private TraceHash _hash;
     private int _actors;
+    private int _spareActors = VectorClock.MaxActors;
     private long _allocated;
     private ulong _runnable;
     private bool _isDisposed;
@@ -143,8 +147,13 @@ public sealed partial class SimDevice : IDevice
     {
         ArgumentNullException.ThrowIfNull(label);
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        var queue = TakeOver(label) ?? new SimQueue(this, label, NextActor(label), OwnerOf(label));
-        _queues[queue.Actor] = queue;
+        var forgetsOrder = Options.ForgetsOrder?.Invoke(label) ?? false;
+        var queue = (forgetsOrder ? null : TakeOver(label)) ?? new SimQueue(this, label, NextActors(label, forgetsOrder ? ForgetfulActors : 1), OwnerOf(label));
+        foreach (var actor in queue.Actors)
+        {
+            _queues[actor] = queue;
+        }
+
         return queue;
     }
 
@@ -233,7 +242,7 @@ public sealed partial class SimDevice : IDevice
             throw new InvalidOperationException($"{own.Label} has not ended.");
         }
 
-        _hosts[Host].Clock.Join(in own.Clock);
+        Know(_hosts[Host], in own.Clock, forgets: false);
     }
 
     /// <summary>The open queue of this label, also where its owner holds it through a decorator; null if there is none.</summary>
@@ -306,14 +315,27 @@ public sealed partial class SimDevice : IDevice
 
     private int OwnerOf(string label) => Options.OwnerOf?.Invoke(label) ?? Unowned;
 
-    private int NextActor(string label) => _actors < VectorClock.MaxActors
+    /// <summary>The further actors of a queue come from the end, so that queues have the same first ones, and run alike, however many they are.</summary>
+    private int[] NextActors(string label, int count)
+    {
+        var actors = new int[count];
+        actors[0] = NextActor(label);
+        for (var i = 1; i < count; i++)
+        {
+            actors[i] = _spareActors > _actors ? --_spareActors : NextActor(label);
+        }
+
+        return actors;
+    }
+
+    private int NextActor(string label) => _actors < _spareActors
         ? _actors++
         : throw new InvalidOperationException($"{label} would be one more than the {VectorClock.MaxActors} queues and hosts that a simulated device can have.");
 
     /// <summary>Once all actors are given out, a new queue goes on in the place of one that has ended, ordered after it.</summary>
     private SimQueue? TakeOver(string label)
     {
-        if (_actors < VectorClock.MaxActors)
+        if (_actors < _spareActors)
         {
             return null;
         }
@@ -322,7 +344,7 @@ public sealed partial class SimDevice : IDevice
         {
             if (old is { IsDisposed: true, Head: null })
             {
-                return new SimQueue(this, label, old.Actor, OwnerOf(label)) { Clock = old.Clock, LastTick = old.LastTick };
+                return new SimQueue(this, label, [old.Actor], OwnerOf(label)) { Clock = old.Clock, LastTick = old.LastTick };
             }
         }
 
@@ -354,6 +376,9 @@ public sealed partial class SimDevice : IDevice
         public readonly string Label = label;
         public readonly int Actor = actor;
         public VectorClock Clock;
+
+        /// <summary>What it hands on of what it knows, where the options make it forget some.</summary>
+        public VectorClock Remembered;
         public bool IsReleased = true;
     }
 }

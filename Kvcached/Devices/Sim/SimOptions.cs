@@ -22,10 +22,17 @@ public sealed record SimOptions
     public Func<string, int>? OwnerOf { get; init; }
 
     /// <summary>
-    /// Whether what a host has observed counts as ordered before what it submits later. It is a fact, so it does; turned off, each
-    /// order must come from a wait.
+    /// From a timeline's label to whether what its signals carried is forgotten when a host observes them: then it does not count as ordered
+    /// before what the host submits later. It is a fact, so it does count, unless a test asks what depends on it. Null means no timeline.
     /// </summary>
-    public bool CreditHostObservation { get; init; } = true;
+    public Func<string, bool>? ForgetsObservation { get; init; }
+
+    /// <summary>
+    /// From a queue's label to whether the order of its submissions is forgotten. They still run in order; what is checked is that the order
+    /// which they need comes from waits. Orders of submissions a multiple of <see cref="SimDevice.ForgetfulActors"/> apart stay. Null
+    /// means no queue.
+    /// </summary>
+    public Func<string, bool>? ForgetsOrder { get; init; }
 
     /// <summary>Whether hosts may see a timeline's value late.</summary>
     public bool LagObservation { get; init; }

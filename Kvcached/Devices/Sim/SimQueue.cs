@@ -6,19 +6,27 @@ internal sealed class SimQueue : DeviceQueue
     private const int HistoryLength = 1024;
 
     private readonly SimDevice _device;
+    private readonly int[] _actors;
     private SubmissionRecord[] _history = new SubmissionRecord[32];
 
-    public SimQueue(SimDevice device, string label, int actor, int owner)
+    /// <summary>Creates a queue whose submissions are one actor, or, where their order is forgotten, several in turn.</summary>
+    public SimQueue(SimDevice device, string label, int[] actors, int owner)
         : base(label)
     {
         _device = device;
-        Actor = actor;
+        _actors = actors;
         Owner = owner;
     }
 
     public SimDevice Device => _device;
 
-    public int Actor { get; }
+    public ReadOnlySpan<int> Actors => _actors;
+
+    /// <summary>Its first actor, which names the queue where actors do.</summary>
+    public int Actor => _actors[0];
+
+    /// <summary>Whether a submission knows nothing of those before it.</summary>
+    public bool ForgetsOrder => _actors.Length > 1;
 
     public int Owner { get; set; }
 
@@ -36,6 +44,9 @@ internal sealed class SimQueue : DeviceQueue
     public VectorClock Clock;
 
     public ulong Bit => 1ul << Actor;
+
+    /// <summary>The actor of a submission.</summary>
+    public int ActorOf(uint tick) => _actors.Length == 1 ? _actors[0] : _actors[tick % (uint)_actors.Length];
 
     public override void Submit(ReadOnlySpan<WaitPoint> waits, CommandList commands, TimelinePoint signal) =>
         _device.Submit(this, waits, commands, signal);

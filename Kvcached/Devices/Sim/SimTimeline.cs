@@ -28,11 +28,15 @@ internal sealed class SimTimeline : DeviceTimeline
         _device = device;
         Number = number;
         Owner = owner;
+        ForgetsObservation = device.Options.ForgetsObservation?.Invoke(label) ?? false;
     }
 
     public SimDevice Device => _device;
 
     public int Number { get; }
+
+    /// <summary>Whether observing a value orders nothing that is submitted later.</summary>
+    public bool ForgetsObservation { get; }
 
     /// <summary>The client that signals this timeline.</summary>
     public int Owner { get; set; }
@@ -157,16 +161,16 @@ internal sealed class SimTimeline : DeviceTimeline
     }
 
     /// <summary>
-    /// Forgets signals that nobody can ask for any more: every host knows a later one, so whatever is submitted from now on knows more
+    /// Forgets signals that nobody can ask for any more: every host hands on a later one, so whatever is submitted from now on knows more
     /// than they carried, and no work under way waits for them. Grows where that does not free half.
     /// </summary>
     private void MakeRoom()
     {
         var kept = 0;
-        if (_count > 0 && _device.Options.CreditHostObservation)
+        if (_count > 0)
         {
             var awaited = _device.LowestWait(this);
-            while (kept + 1 < _count && _values[kept] < awaited && _device.HostsKnow(_actors[kept + 1], _clocks[kept + 1][_actors[kept + 1]]))
+            while (kept + 1 < _count && _values[kept] < awaited && _device.HostsHandOn(_actors[kept + 1], _clocks[kept + 1][_actors[kept + 1]]))
             {
                 kept++;
             }

@@ -40,6 +40,9 @@ internal sealed class SimWork
     public ulong Value;
     public uint Tick;
 
+    /// <summary>The actor whose tick it is.</summary>
+    public int Actor;
+
     public SimWait[] Waits = new SimWait[8];
     public int WaitCount;
     public SimCommand[] Commands = new SimCommand[8];
