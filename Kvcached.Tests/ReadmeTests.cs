@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Engine;
+using Kvcached.Memory;
 using Xunit;
 
 namespace Kvcached.Tests;
@@ -120,6 +121,13 @@ public sealed partial class ReadmeTests
     }
 
     [Fact]
+    public void The_simulation_page_lists_every_rule_that_tests_break()
+    {
+        var listed = RuleRow().Matches(Between(Read("docs/simulation.md"), "| rule broken |", "\n## ")).Select(match => match.Groups[1].Value);
+        Assert.Equal(Enum.GetNames<RuleFault>().Except([nameof(RuleFault.None)]), listed);
+    }
+
+    [Fact]
     public void Names_in_the_architecture_occur_in_the_sources()
     {
         var sources = string.Join('\n', SourcePaths().Where(path => !path.EndsWith("ReadmeTests.cs", StringComparison.Ordinal)).Select(File.ReadAllText));
@@ -183,6 +191,9 @@ public sealed partial class ReadmeTests
 
     [GeneratedRegex(@"^\| `(\w+)` \| [^|]*\| [^|]*\|$", RegexOptions.Multiline)]
     private static partial Regex WaitRow();
+
+    [GeneratedRegex(@"^\| `(\w+)` \|", RegexOptions.Multiline)]
+    private static partial Regex RuleRow();
 
     [GeneratedRegex(@"`([A-Z]\w*(?:\.[A-Z]\w*)?)`")]
     private static partial Regex CodeName();

@@ -20,6 +20,7 @@ public sealed partial class SimulationRun : IDisposable
     private readonly SimDevice _sim;
     private readonly WaitDroppingDevice _dropping;
     private readonly EngineHost _host;
+    private readonly EngineChecks _checks;
     private readonly DeviceKernel _kernel;
     private readonly List<SimulatedClient> _clients = [];
     private readonly List<KvShape[]> _shapes = [];
@@ -60,6 +61,7 @@ public sealed partial class SimulationRun : IDisposable
             MaxSequences = MaxSequences * options.Clients * 4,
             CleanAheadBlocks = _random.OneIn(3) ? 0 : 1 + _random.Next(6),
         });
+        _checks = new EngineChecks(_host.Engine);
         _kernel = _sim.LoadKernel("step");
         for (var i = 0; i < options.Clients; i++)
         {
@@ -182,6 +184,7 @@ public sealed partial class SimulationRun : IDisposable
             // What a lane's depth turns away is no operation: the engine has planned nothing.
             _operations += RunOperation(_clients[_random.Next(_clients.Count)]) ? 1 : 0;
             Settle();
+            _checks.Run(_clients);
             RunDevice();
         }
 

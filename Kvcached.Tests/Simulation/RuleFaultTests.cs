@@ -1,6 +1,7 @@
 extern alias faulty;
 
 using faulty::Kvcached.Bench.Simulation;
+using Kvcached.Memory;
 using Xunit;
 using Xunit.Abstractions;
 
@@ -15,26 +16,7 @@ public sealed class RuleFaultTests(ITestOutputHelper output)
     private const int Seeds = 200;
     private const int Operations = 2000;
 
-    [Fact]
-    public void A_view_slot_reused_before_its_step_ended_is_noticed() => ExpectNoticed("ViewSlotReusedEarly");
-
-    [Fact]
-    public void Staging_reused_before_its_copy_was_observed_is_noticed() => ExpectNoticed("StagingReusedEarly");
-
-    [Fact]
-    public void A_publish_placed_before_the_copy_in_of_its_step_is_noticed() => ExpectNoticed("PublishBeforeCopyIn");
-
-    [Fact]
-    public void A_last_step_not_handed_over_when_a_block_leaves_its_sequence_is_noticed() => ExpectNoticed("LastStepNotHandedOver");
-
-    [Fact]
-    public void A_segment_carved_again_without_the_union_of_its_frontiers_is_noticed() => ExpectNoticed("SegmentWithoutUnion");
-
-    [Fact]
-    public void A_covered_entry_overwritten_is_noticed() => ExpectNoticed("CoveredEntryWritten");
-
-    [Fact]
-    public void A_cold_copy_that_survives_an_append_is_noticed() => ExpectNoticed("ColdCopySurvivesAppend");
+    public static TheoryData<string> Faults => [.. Enum.GetNames<RuleFault>().Except([nameof(RuleFault.None)])];
 
     [Fact]
     public void No_rule_broken_is_clean_in_the_same_assembly()
@@ -45,7 +27,9 @@ public sealed class RuleFaultTests(ITestOutputHelper output)
         }
     }
 
-    private void ExpectNoticed(string fault)
+    [Theory]
+    [MemberData(nameof(Faults))]
+    public void A_broken_rule_is_noticed(string fault)
     {
         for (var seed = 1UL; seed <= Seeds; seed++)
         {

@@ -18,7 +18,7 @@ internal sealed class AccessTracker(TimelineTable timelines)
             submission.Wait(point, point.Lane == Point.BackgroundLane ? WaitReason.ColdReuseAfterBackground : WaitReason.ColdReuseAfterCopyIn);
         }
 
-        block.CopyOut = submission.Signal;
+        block.CopyOut = RuleFaults.Is(RuleFault.CleanBeforeOrdered) ? default : submission.Signal;
         block.ColdReader = default;
     }
 
@@ -73,7 +73,7 @@ internal sealed class AccessTracker(TimelineTable timelines)
     public void Append(Submission publish, ref BlockState block, Point end)
     {
         publish.Wait(block.CopyOut, WaitReason.AppendAfterCopyOut);
-        block.Writer = end;
+        block.Writer = RuleFaults.Is(RuleFault.LastWriterNotNoted) ? block.Writer : end;
     }
 
     /// <summary>
@@ -121,7 +121,11 @@ internal sealed class AccessTracker(TimelineTable timelines)
     {
         var frontier = default(Frontier);
         frontier.Add(block.CopyOut, timelines);
-        frontier.Add(block.ColdReader, timelines);
+        if (!RuleFaults.Is(RuleFault.ColdReaderNotNoted))
+        {
+            frontier.Add(block.ColdReader, timelines);
+        }
+
         return frontier;
     }
 
@@ -130,6 +134,11 @@ internal sealed class AccessTracker(TimelineTable timelines)
     {
         var frontier = default(Frontier);
         frontier.Add(sequence.LastStep, timelines);
+        if (RuleFaults.Is(RuleFault.RowFrontierLost))
+        {
+            return default;
+        }
+
         if (!sequence.LastStep.IsNone)
         {
             frontier.Add(new Point(Point.TimelineOf(sequence.LastStep.Lane, TimelineKind.Begin), sequence.LastStep.Value), timelines);

@@ -119,7 +119,7 @@ internal sealed class CacheEngine
             step.Items[i] = new StepItemState { Sequence = batch[i].Sequence, NewTokens = batch[i].NewTokens, TruncateAfter = -1 };
         }
 
-        if (number == lane.Planned + 1)
+        if (number == lane.Planned + 1 || RuleFaults.Is(RuleFault.StepOvertaken))
         {
             step.Status = Plan(lane, step);
             if (step.Status != KvStepStatus.Busy)
@@ -151,6 +151,11 @@ internal sealed class CacheEngine
         {
             // A client may signal what it likes; a step that has not been planned cannot have ended.
             value = Math.Min(value, lane.Planned);
+        }
+
+        if (RuleFaults.Is(RuleFault.EndCountedFromBegin) && lane is not null && (TimelineKind)(timeline & 3) == TimelineKind.Begin)
+        {
+            State.Timelines.Observe(Point.TimelineOf(lane.Number, TimelineKind.End), value);
         }
 
         _hasNews |= State.Timelines.Observe(timeline, value);

@@ -47,7 +47,7 @@ internal sealed class CleanAhead(EngineState state, TransferLoop loop, RoomMaker
                     continue;
                 }
 
-                if (!state.Timelines.IsObserved(block.Writer) || !loop.TryClean(sequence, row[row.CleanCursor], null))
+                if (!loop.TryClean(sequence, row[row.CleanCursor], null))
                 {
                     break;
                 }

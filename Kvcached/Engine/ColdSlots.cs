@@ -73,7 +73,7 @@ internal sealed class ColdSlots(EngineState state)
                 {
                     ref var block = ref state.Blocks[row[i]];
                     // The copy-out also reads the block's bytes; the next one takes its place in the block's state, so it must be over.
-                    if (!block.IsResident || block.Cold.IsNone || !state.Timelines.IsObserved(block.CopyOut))
+                    if (!block.IsResident || block.Cold.IsNone || (!state.Timelines.IsObserved(block.CopyOut) && !RuleFaults.Is(RuleFault.SlotTakenWhileCopied)))
                     {
                         continue;
                     }

@@ -170,7 +170,8 @@ internal sealed class EngineState
             rowBytes += Rows.Pool.PendingBytesOf(lane.Number);
         }
 
-        return bytes <= client.MaxPinnedBytes - client.LiveBytes && rowBytes <= client.MaxPinnedRowBytes - client.LiveRowBytes;
+        return RuleFaults.Is(RuleFault.PinnedLimitNotApplied)
+            || (bytes <= client.MaxPinnedBytes - client.LiveBytes && rowBytes <= client.MaxPinnedRowBytes - client.LiveRowBytes);
     }
 
     /// <summary>

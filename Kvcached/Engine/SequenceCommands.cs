@@ -20,7 +20,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             throw new KvException(KvError.StaleHandle, $"Sequence handle {handle.Index}:{handle.Generation} is stale: its sequence has been freed.");
         }
 
-        return sequence.Client == client.Number ? sequence : throw new KvException(KvError.ForeignHandle, $"Sequence {sequence.Id} is another client's.");
+        return sequence.Client == client.Number || RuleFaults.Is(RuleFault.OwnerNotChecked) ? sequence : throw new KvException(KvError.ForeignHandle, $"Sequence {sequence.Id} is another client's.");
     }
 
     public SequenceHandle Create(ClientState client, int model)
@@ -43,7 +43,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             throw new KvException(KvError.InvalidArgument, $"Cannot keep {tokens} tokens of a sequence that has {sequence.BegunTokens}.");
         }
 
-        if (sequence.WaitingSteps > 0)
+        if (sequence.WaitingSteps > 0 && !RuleFaults.Is(RuleFault.TruncateOvertakesStep))
         {
             ref var item = ref LastWaiting(sequence);
             item.TruncateAfter = item.TruncateAfter < 0 ? tokens : Math.Min(item.TruncateAfter, tokens);
@@ -173,6 +173,11 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             while (row.Count > keep)
             {
                 RemoveLast(sequence, row, layouts[r]);
+            }
+
+            if (RuleFaults.Is(RuleFault.VersionByTruncateOnly) && row.Count > 0 && state.Blocks[row[row.Count - 1]].IsResident)
+            {
+                loop.NewVersion(ref state.Blocks[row[row.Count - 1]]);
             }
 
             row.DirtyHigh = Math.Min(row.DirtyHigh, row.Count);

@@ -156,11 +156,11 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
     private bool CanMove(int number, bool background)
     {
         ref var block = ref state.Blocks[number];
-        return block.IsResident && (!background || state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane);
+        return block.IsResident && (!background || RuleFaults.Is(RuleFault.LiveWriterMoved) || state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane);
     }
 
     private bool TryFindPlace(int layout, LaneState lane, bool background, out BlockAddress bytes, out Frontier frontier) => background
-        ? state.Pool.TryAllocate(layout, Point.BackgroundLane, out bytes, out frontier)
+        ? state.Pool.TryAllocate(layout, RuleFaults.Is(RuleFault.BackgroundIntoUnobserved) ? lane.Number : Point.BackgroundLane, out bytes, out frontier)
         : room.TryMakeRoom(layout, lane, out bytes, out frontier);
 
     private void PinUnlessLive(LaneState lane, SequenceState sequence, long bytes)

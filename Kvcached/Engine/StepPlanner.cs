@@ -56,7 +56,11 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             EvictUnseen(lane, step);
         }
 
-        _reservations.GiveBack(state);
+        if (!RuleFaults.Is(RuleFault.PlanNotAtomic))
+        {
+            _reservations.GiveBack(state);
+        }
+
         loop.Flush(lane);
         if (!state.IsAnythingUnderWay() || (!isOverPinned && state.Reservation.IsOver(lane)))
         {
@@ -270,7 +274,10 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         {
             // Nothing kept the entry of a block that was out of sight.
             row.Missing += state.Blocks[row[i]].IsResident ? 0 : 1;
-            row.MarkDirty(i);
+            if (!RuleFaults.Is(RuleFault.WindowLeavesEntry))
+            {
+                row.MarkDirty(i);
+            }
         }
 
         row.FirstVisible = first;

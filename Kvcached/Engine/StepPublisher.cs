@@ -59,7 +59,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
         {
             var sequence = state.Sequences[step.Items[i].Sequence.Index];
             layoutCount = state.Models[sequence.Model].Layouts.Length;
-            sequence.Refused = true;
+            sequence.Refused = !RuleFaults.Is(RuleFault.RefusalNotCarried);
             for (var r = 0; r < layoutCount; r++)
             {
                 views[(r * lane.MaxBatch) + i] = new SequenceView { Flags = ViewFlags.Refused, SequenceId = sequence.Id };
@@ -114,17 +114,12 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
     {
         ref var block = ref state.Blocks[row[index]];
         state.Tracker.Append(lane.Publish, ref block, end);
-        if (RuleFaults.Is(RuleFault.ColdCopySurvivesAppend))
+        if (RuleFaults.Is(RuleFault.ColdCopySurvivesAppend) || RuleFaults.Is(RuleFault.VersionByTruncateOnly))
         {
             return;
         }
 
-        block.Version++;
-        if (!block.Cold.IsNone)
-        {
-            state.Cold.Pool.Free(block.Cold, state.Tracker.SlotOf(ref block));
-            block.Cold = default;
-        }
+        loop.NewVersion(ref block);
     }
 
     private void AddBlock(LaneState lane, SequenceState sequence, int r, in ModelLayout layout, Point end, Reservations reservations)
@@ -154,7 +149,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
             row.Capacity = fresh.Capacity;
             state.AddRow(sequence, RowHeap.BytesOf(fresh.Capacity));
             row.Start = state.Rows.StartOf(fresh.Place);
-            row.DirtyLow = row.FirstVisible;
+            row.DirtyLow = RuleFaults.Is(RuleFault.RowReplacedWithoutCopy) ? row.DirtyLow : row.FirstVisible;
             row.DirtyHigh = row.Count;
         }
 

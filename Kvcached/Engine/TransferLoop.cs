@@ -31,7 +31,7 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         // A live writer's block is touched by its own lane only; another client's by the background queue, once its writer is observed (I3).
         var own = lane is not null && sequence.Client == lane.Client.Number;
         var writer = _timelines.IsObserved(block.Writer) ? Point.BackgroundLane : block.Writer.Lane;
-        if (writer != Point.BackgroundLane && !(own && writer == lane!.Number))
+        if (writer != Point.BackgroundLane && !(own && writer == lane!.Number) && !RuleFaults.Is(RuleFault.LiveWriterCopied))
         {
             return false;
         }
@@ -51,6 +51,17 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         state.Counters.CleanedBlocks++;
         state.Counters.BytesOut += layout.BlockBytes;
         return true;
+    }
+
+    /// <summary>What a block holds on the device has changed, and voids its cold copy (I7).</summary>
+    public void NewVersion(ref BlockState block)
+    {
+        block.Version++;
+        if (!block.Cold.IsNone)
+        {
+            state.Cold.Pool.Free(block.Cold, state.Tracker.SlotOf(ref block));
+            block.Cold = default;
+        }
     }
 
     /// <summary>Gives up the device copy of a clean block: its bytes are free with their frontier.</summary>
@@ -174,7 +185,14 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         ref var block = ref state.Blocks[number];
         block.Device = bytes;
         state.Pool.SetOwner(bytes, number);
-        sequence.Rows[block.Row].MarkDirty(block.Index);
-        sequence.Transfers.Add(transfer, _timelines);
+        if (!RuleFaults.Is(RuleFault.MoveLeavesEntry))
+        {
+            sequence.Rows[block.Row].MarkDirty(block.Index);
+        }
+
+        if (!RuleFaults.Is(RuleFault.TransferNotNoted))
+        {
+            sequence.Transfers.Add(transfer, _timelines);
+        }
     }
 }

@@ -70,7 +70,7 @@ internal readonly record struct FrontierHome
     public bool IsMixed => Lane == Mixed;
 
     /// <summary>Whether a lane may enqueue use of the bytes ahead.</summary>
-    public bool IsUsableBy(int lane) => Lane == Observed || Lane == Point.BackgroundLane || Lane == lane;
+    public bool IsUsableBy(int lane) => Lane == Observed || Lane == Point.BackgroundLane || Lane == lane || RuleFaults.Is(RuleFault.ForeignStepAwaited);
 
     public static FrontierHome Of(ReadOnlySpan<Point> points, TimelineTable timelines)
     {

@@ -25,6 +25,78 @@ internal enum RuleFault
 
     /// <summary>An append leaves the block's cold copy valid.</summary>
     ColdCopySurvivesAppend,
+
+    /// <summary>A truncate makes a new version of the block that it cuts, an append does not.</summary>
+    VersionByTruncateOnly,
+
+    /// <summary>A block counts as clean, but nothing remembers the copy-out that makes it so.</summary>
+    CleanBeforeOrdered,
+
+    /// <summary>A frontier keeps one value for each lane, whichever of the lane's timelines it is of.</summary>
+    OneValuePerLane,
+
+    /// <summary>A point is taken out of a frontier one signal before it has been observed.</summary>
+    PrunedEarly,
+
+    /// <summary>A row is given back without its frontier.</summary>
+    RowFrontierLost,
+
+    /// <summary>A fresh row is written where entries are dirty, not from its first entry on.</summary>
+    RowReplacedWithoutCopy,
+
+    /// <summary>An entry is not marked dirty when its block has come to other bytes.</summary>
+    MoveLeavesEntry,
+
+    /// <summary>An entry is not marked dirty when its block comes into sight of the sliding window again.</summary>
+    WindowLeavesEntry,
+
+    /// <summary>A step that appends to a block is not noted as its last writer.</summary>
+    LastWriterNotNoted,
+
+    /// <summary>A sequence does not know of the transfers that its next step must wait for.</summary>
+    TransferNotNoted,
+
+    /// <summary>A cold slot does not know of the copy-in that reads it.</summary>
+    ColdReaderNotNoted,
+
+    /// <summary>The slot of a clean block is taken back while its copy-out still reads the block's bytes.</summary>
+    SlotTakenWhileCopied,
+
+    /// <summary>A block whose writer is live is moved on the background queue.</summary>
+    LiveWriterMoved,
+
+    /// <summary>A block whose writer is live on another lane is copied out.</summary>
+    LiveWriterCopied,
+
+    /// <summary>The background queue takes bytes that wait for points of a lane.</summary>
+    BackgroundIntoUnobserved,
+
+    /// <summary>A lane takes bytes that wait for live steps of another client.</summary>
+    ForeignStepAwaited,
+
+    /// <summary>The end of a step counts as observed when its begin is.</summary>
+    EndCountedFromBegin,
+
+    /// <summary>The reservations of a step that turns out Busy are not given back.</summary>
+    PlanNotAtomic,
+
+    /// <summary>A client pins what it likes.</summary>
+    PinnedLimitNotApplied,
+
+    /// <summary>A step that is refused leaves later steps of its sequences alone.</summary>
+    RefusalNotCarried,
+
+    /// <summary>A step is planned while one before it on its lane is Busy.</summary>
+    StepOvertaken,
+
+    /// <summary>A truncate is done at once, though a step of the sequence is Busy.</summary>
+    TruncateOvertakesStep,
+
+    /// <summary>A handle names whatever sequence has its place now.</summary>
+    GenerationNotChecked,
+
+    /// <summary>A handle of another client is as good as one's own.</summary>
+    OwnerNotChecked,
 }
 
 /// <summary>Constant false, and compiled away, but in the assembly that is built to be wrong.</summary>

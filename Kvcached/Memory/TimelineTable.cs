@@ -12,7 +12,7 @@ internal sealed class TimelineTable
     {
         foreach (ref var other in points)
         {
-            if (other.Timeline == point.Timeline)
+            if (other.Timeline == point.Timeline || (RuleFaults.Is(RuleFault.OneValuePerLane) && other.Lane == point.Lane))
             {
                 other = other.Value > point.Value ? other : point;
                 return true;
@@ -28,7 +28,8 @@ internal sealed class TimelineTable
         var kept = 0;
         foreach (var point in points)
         {
-            if (!IsObserved(point))
+            var isPruned = IsObserved(point) || (RuleFaults.Is(RuleFault.PrunedEarly) && _observed[point.Timeline] + 1 == point.Value);
+            if (!isPruned)
             {
                 points[kept++] = point;
             }

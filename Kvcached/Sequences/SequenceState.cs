@@ -74,6 +74,9 @@ internal sealed class SequenceTable(int capacity)
 
     public SequenceState this[int index] => _sequences[index];
 
+    /// <summary>Those in use, and those that have been freed and not used again.</summary>
+    public ReadOnlySpan<SequenceState> All => _sequences.AsSpan(0, _count);
+
     /// <summary>The sequence that a handle names, or null if the handle is stale or was never given.</summary>
     public SequenceState? Find(SequenceHandle handle)
     {
@@ -83,7 +86,7 @@ internal sealed class SequenceTable(int capacity)
         }
 
         var sequence = _sequences[handle.Index];
-        return sequence.InUse && sequence.Generation == handle.Generation ? sequence : null;
+        return sequence.InUse && (sequence.Generation == handle.Generation || RuleFaults.Is(RuleFault.GenerationNotChecked)) ? sequence : null;
     }
 
     /// <summary>Creates an empty sequence, or returns null at capacity.</summary>

@@ -1,0 +1,182 @@
+using Kvcached.Engine;
+using Kvcached.Memory;
+using Kvcached.Sequences;
+using Kvcached.Tables;
+
+namespace Kvcached.Bench.Simulation;
+
+/// <summary>
+/// Rules of the engine that no kernel and no clock sees broken: who pins how much, handles that must not work, and its books against what they
+/// are books of. Looked at between operations, when nothing is reserved; changes nothing.
+/// </summary>
+internal sealed class EngineChecks(CacheEngine engine)
+{
+    /// <summary>Operations from one reading of all books to the next.</summary>
+    private const int Interval = 16;
+
+    private readonly EngineState _state = engine.State;
+    private int _operations;
+
+    /// <summary>Call after every operation.</summary>
+    /// <exception cref="InvalidOperationException">A rule is broken.</exception>
+    public void Run(IReadOnlyList<SimulatedClient> clients)
+    {
+        CheckLanes();
+        CheckPinned();
+        if (++_operations % Interval == 0)
+        {
+            CheckBooks();
+            CheckHandles(clients);
+        }
+    }
+
+    /// <summary>An end counts for a step that has been planned alone, and a lane has no more steps under way than its depth.</summary>
+    private void CheckLanes()
+    {
+        foreach (var lane in _state.Lanes)
+        {
+            if (lane is not null && (lane.Ended > lane.Planned || lane.Planned > lane.Begun || lane.Begun > lane.Ended + (ulong)lane.Depth))
+            {
+                throw Broken($"Lane {lane.Number} of depth {lane.Depth} has begun {lane.Begun} steps, planned {lane.Planned}, ended {lane.Ended}.");
+            }
+        }
+    }
+
+    /// <summary>What the live steps of a client keep from others stays within its limits, and is what the engine has counted.</summary>
+    private void CheckPinned()
+    {
+        foreach (var client in _state.Clients)
+        {
+            long bytes = 0, rowBytes = 0;
+            foreach (var sequence in _state.Sequences.All)
+            {
+                if (sequence.InUse && sequence.Client == client.Number && !_state.Timelines.IsObserved(sequence.LastStep))
+                {
+                    bytes += sequence.ResidentBytes;
+                    rowBytes += sequence.RowBytes;
+                }
+            }
+
+            var transfers = client.Lanes.Sum(lane => lane.PinnedTransfers.Sum(transfer => transfer.Bytes));
+            if (bytes + transfers != client.LiveBytes || rowBytes != client.LiveRowBytes)
+            {
+                throw Broken($"Client {client.Number} pins {bytes} bytes with steps, {transfers} with transfers and {rowBytes} of rows; the engine counts {client.LiveBytes} and {client.LiveRowBytes}.");
+            }
+
+            if (client.LiveBytes > client.MaxPinnedBytes || rowBytes > client.MaxPinnedRowBytes)
+            {
+                throw Broken($"Client {client.Number} pins {client.LiveBytes} bytes and {rowBytes} of rows; its limits are {client.MaxPinnedBytes} and {client.MaxPinnedRowBytes}.");
+            }
+        }
+    }
+
+    /// <summary>Every block and row is counted once, where it is, and nothing else is in use.</summary>
+    private void CheckBooks()
+    {
+        long pool = 0, cold = 0, rows = 0;
+        foreach (var sequence in _state.Sequences.All)
+        {
+            if (!sequence.InUse)
+            {
+                continue;
+            }
+
+            var layouts = _state.Models[sequence.Model].Layouts;
+            long resident = 0, rowBytes = 0;
+            for (var r = 0; r < layouts.Length; r++)
+            {
+                var row = sequence.Rows[r];
+                var (blocks, slots) = CheckRow(sequence, r);
+                resident += blocks * layouts[r].BlockBytes;
+                cold += slots * layouts[r].BlockBytes;
+                rowBytes += row.Heap.IsNone ? 0 : RowHeap.BytesOf(row.Capacity);
+            }
+
+            if (resident != sequence.ResidentBytes || rowBytes != sequence.RowBytes)
+            {
+                throw Broken($"Sequence {sequence.Id} has {resident} bytes on the device and {rowBytes} of rows; the engine counts {sequence.ResidentBytes} and {sequence.RowBytes}.");
+            }
+
+            pool += resident;
+            rows += rowBytes;
+        }
+
+        CheckUsed("pool", _state.Pool, pool);
+        CheckUsed("cold tier", _state.Cold.Pool, cold);
+        CheckUsed("entry heap", _state.Rows.Pool, rows);
+    }
+
+    /// <summary>Counts a row's blocks on the device and its cold slots.</summary>
+    private (int Blocks, int Slots) CheckRow(SequenceState sequence, int r)
+    {
+        var row = sequence.Rows[r];
+        int blocks = 0, slots = 0, missing = 0;
+        for (var i = 0; i < row.Count; i++)
+        {
+            ref var block = ref _state.Blocks[row[i]];
+            var number = row[i];
+            var isInPlace = block.Sequence == sequence.Index && block.Row == r && block.Index == i
+                && (!block.IsResident || _state.Pool.OwnerOf(block.Device) == number)
+                && (block.Cold.IsNone || _state.Cold.Pool.OwnerOf(block.Cold) == number)
+                && (block.IsResident || block.IsClean);
+            if (!isInPlace)
+            {
+                throw Broken($"Block {i} of row {r} of sequence {sequence.Id} is not where it says, or has no valid copy.");
+            }
+
+            blocks += block.IsResident ? 1 : 0;
+            slots += block.Cold.IsNone ? 0 : 1;
+            missing += block.IsResident || i < row.FirstVisible ? 0 : 1;
+        }
+
+        if (blocks != row.ResidentBlocks || missing != row.Missing)
+        {
+            throw Broken($"Row {r} of sequence {sequence.Id} has {blocks} blocks on the device and misses {missing}; the engine counts {row.ResidentBlocks} and {row.Missing}.");
+        }
+
+        return (blocks, slots);
+    }
+
+    private static void CheckUsed(string name, BlockPool pool, long bytes)
+    {
+        if (pool.UsedBytes != bytes)
+        {
+            throw Broken($"{pool.UsedBytes} bytes of the {name} are in use; sequences hold {bytes}.");
+        }
+    }
+
+    /// <summary>A handle from before its sequence's place was used again is stale, and another client's is foreign.</summary>
+    private void CheckHandles(IReadOnlyList<SimulatedClient> clients)
+    {
+        for (var i = 0; i < clients.Count; i++)
+        {
+            if (clients[i].Sequences is [var sequence, ..])
+            {
+                var handle = sequence.Handle;
+                ExpectError(KvError.StaleHandle, clients[i], handle with { Generation = handle.Generation - 1 });
+                ExpectError(KvError.ForeignHandle, clients[(i + 1) % clients.Count], handle, isExempt: clients.Count == 1);
+            }
+        }
+    }
+
+    private void ExpectError(KvError error, SimulatedClient client, SequenceHandle handle, bool isExempt = false)
+    {
+        if (isExempt)
+        {
+            return;
+        }
+
+        try
+        {
+            engine.Sequences.Truncate(client.State, handle, 0);
+        }
+        catch (KvException exception) when (exception.Error == error)
+        {
+            return;
+        }
+
+        throw new InvalidOperationException($"Client {client.State.Number} truncated by handle {handle.Index}:{handle.Generation}; it should have been told {error}.");
+    }
+
+    private static InvalidOperationException Broken(string message) => new(message);
+}
