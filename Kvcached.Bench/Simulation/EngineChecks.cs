@@ -150,7 +150,7 @@ internal sealed class EngineChecks(CacheEngine engine)
     {
         for (var i = 0; i < clients.Count; i++)
         {
-            if (clients[i].Sequences is [var sequence, ..])
+            if (clients[i].Find(0) is { } sequence)
             {
                 var handle = sequence.Handle;
                 ExpectError(KvError.StaleHandle, clients[i], handle with { Generation = handle.Generation - 1 });

@@ -20,8 +20,35 @@ internal sealed class SimulatedClient(ClientState state, int model, int layouts)
     public readonly int Model = model;
     public readonly int Layouts = layouts;
     public readonly List<SimulatedLane> Lanes = [];
-    public readonly List<SimulatedSequence> Sequences = [];
 
-    /// <summary>The sequence that the last operation chose.</summary>
-    public SimulatedSequence? Recent;
+    /// <summary>Its sequences, each in a slot of its own: what becomes of one leaves the others where they are.</summary>
+    public readonly SimulatedSequence?[] Slots = new SimulatedSequence?[ProgramSetup.MaxSequences];
+
+    /// <summary>The first sequence from a slot on, around to it.</summary>
+    public SimulatedSequence? Find(int slot)
+    {
+        for (var i = 0; i < Slots.Length; i++)
+        {
+            if (Slots[(slot + i) % Slots.Length] is { } sequence)
+            {
+                return sequence;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The first slot without a sequence, from one on, around to it.</summary>
+    public int? FreeSlot(int slot)
+    {
+        for (var i = 0; i < Slots.Length; i++)
+        {
+            if (Slots[(slot + i) % Slots.Length] is null)
+            {
+                return (slot + i) % Slots.Length;
+            }
+        }
+
+        return null;
+    }
 }

@@ -46,6 +46,9 @@ public sealed record SimulationResult
     /// <summary>See <see cref="DroppedWaits"/>.</summary>
     public long ImpliedWaits { get; init; }
 
-    /// <summary>Operations that ran before the end.</summary>
+    /// <summary>Operations that were planned before the end.</summary>
     public int Operations { get; init; }
+
+    /// <summary>Operations of the program that were read before the end: those that came to nothing too.</summary>
+    public int ReadOperations { get; init; }
 }

@@ -8,83 +8,66 @@ namespace Kvcached.Bench.Simulation;
 // What clients do.
 public sealed partial class SimulationRun
 {
-    private bool RunOperation(SimulatedClient client)
+    /// <summary>Does what the operation says. False if the engine was asked for nothing, or turned a step away.</summary>
+    private bool Do(in SimulatedOperation operation, SimulatedClient client, SimulatedLane lane)
     {
-        var sequence = Choose(client);
-        var lane = client.Lanes[_random.Next(client.Lanes.Count)];
-        if (sequence is null || (client.Sequences.Count < MaxSequences && _random.OneIn(12)))
+        if (operation.Command == SimulatedCommand.Create)
         {
-            Create(client);
-            return true;
+            return Create(client, operation.Slot);
         }
 
-        switch (_random.Next(100))
+        if (client.Find(operation.Slot) is not { } sequence)
         {
-            case < 60:
-                return Step(client, lane);
-            case < 65:
-                Truncate(client, sequence, _random.Next(sequence.BegunTokens + 1));
+            return false;
+        }
+
+        switch (operation.Command)
+        {
+            case SimulatedCommand.Step:
+                return Step(client, lane, operation);
+            case SimulatedCommand.Truncate:
+                Truncate(client, sequence, operation.Amount % (sequence.BegunTokens + 1));
                 break;
-            case < 69:
+            case SimulatedCommand.Free:
                 Free(client, sequence);
                 break;
-            case < 71:
-                Commit(client, sequence);
-                break;
-            case < 77:
-                Act(SimulatedCommand.Clean, lane, sequence, static (engine, lane, handle, _) => engine.Clean(lane, handle));
-                break;
-            case < 84:
-                Act(SimulatedCommand.Evict, lane, sequence, static (engine, lane, handle, _) => engine.Evict(lane, handle));
-                break;
-            case < 89:
-                Act(SimulatedCommand.Prefetch, lane, sequence, static (engine, lane, handle, _) => engine.Prefetch(lane, handle));
-                break;
-            case < 94:
-                Act(SimulatedCommand.Move, lane, sequence, static (engine, lane, handle, n) => engine.Move(lane, handle, n & 3, 1 + (n >> 2), background: false));
+            case SimulatedCommand.Commit:
+                Commit(client, sequence, operation.Amount);
                 break;
             default:
-                Act(SimulatedCommand.MoveInBackground, lane, sequence, static (engine, lane, handle, n) => engine.Move(lane, handle, n & 3, 1 + (n >> 2), background: true));
+                Transfer(operation, lane, sequence);
                 break;
         }
 
         return true;
     }
 
-    /// <summary>Often the sequence of the operation before, on whichever lane: so commands meet what the last one left under way.</summary>
-    private SimulatedSequence? Choose(SimulatedClient client)
+    private bool Create(SimulatedClient client, int slot)
     {
-        if (client.Recent is null || !_random.OneIn(3))
+        if (client.FreeSlot(slot) is not { } free)
         {
-            client.Recent = client.Sequences.Count == 0 ? null : client.Sequences[_random.Next(client.Sequences.Count)];
+            return false;
         }
 
-        return client.Recent;
-    }
-
-    private void Create(SimulatedClient client)
-    {
         var handle = _host.Engine.Sequences.Create(client.State, client.Model);
-        client.Sequences.Add(new SimulatedSequence(handle, _host.Engine.State.Sequences[handle.Index].Id));
+        client.Slots[free] = new SimulatedSequence(handle, _host.Engine.State.Sequences[handle.Index].Id);
         _coverage.Count(SimulatedCommand.Create);
+        return true;
     }
 
-    private bool Step(SimulatedClient client, SimulatedLane lane)
+    private bool Step(SimulatedClient client, SimulatedLane lane, in SimulatedOperation operation)
     {
         var step = new SimulatedStep { Lane = lane };
-        Span<StepRequest> batch = stackalloc StepRequest[MaxBatch];
+        Span<StepRequest> batch = stackalloc StepRequest[ProgramSetup.MaxBatch];
         var count = 0;
-        var wanted = 1 + _random.Next(MaxBatch);
-        var start = _random.Next(client.Sequences.Count);
-        for (var i = 0; i < client.Sequences.Count && count < wanted; i++)
+        for (var i = 0; i < client.Slots.Length && count <= operation.Others; i++)
         {
-            var sequence = client.Sequences[(start + i) % client.Sequences.Count];
-            if (sequence.Pending.Count > 0 && sequence.PendingLane != lane.State.Number)
+            if (client.Slots[(operation.Slot + i) % client.Slots.Length] is not { } sequence || (sequence.Pending.Count > 0 && sequence.PendingLane != lane.State.Number))
             {
                 continue;
             }
 
-            var tokens = _random.OneIn(16) ? 0 : _random.OneIn(4) ? 1 + _random.Next(12) : 1 + _random.Next(2);
+            var tokens = operation.TokensOf(count);
             batch[count++] = new StepRequest(sequence.Handle, tokens);
             step.Sequences.Add(sequence);
             step.Items.Add(new Expectation { SequenceId = sequence.Id, NewTokens = tokens });
@@ -160,23 +143,32 @@ public sealed partial class SimulationRun
     {
         Meet(SimulatedCommand.Free, sequence);
         _host.Engine.Sequences.Free(client.State, sequence.Handle);
-        client.Sequences.Remove(sequence);
-        client.Recent = null;
+        client.Slots.AsSpan().Replace(sequence, null);
         _coverage.Count(SimulatedCommand.Free);
     }
 
-    private void Commit(SimulatedClient client, SimulatedSequence sequence)
+    private void Commit(SimulatedClient client, SimulatedSequence sequence, int amount)
     {
         var state = _host.Engine.State.Sequences.Find(sequence.Handle)!;
-        _host.Engine.Sequences.Commit(client.State, sequence.Handle, _random.Next(state.BegunTokens - state.CommittedTokens + 1));
+        _host.Engine.Sequences.Commit(client.State, sequence.Handle, amount % (state.BegunTokens - state.CommittedTokens + 1));
         _coverage.Count(SimulatedCommand.Commit);
     }
 
-    private void Act(SimulatedCommand command, SimulatedLane lane, SimulatedSequence sequence, Func<SequenceTransfers, LaneState, SequenceHandle, int, int> act)
+    private void Transfer(in SimulatedOperation operation, SimulatedLane lane, SimulatedSequence sequence)
     {
-        Meet(command, sequence);
-        act(_host.Engine.Transfers, lane.State, sequence.Handle, _random.Next(16));
-        _coverage.Count(command);
+        Meet(operation.Command, sequence);
+        var transfers = _host.Engine.Transfers;
+        var (from, count) = (operation.Amount & 3, 1 + (operation.Amount >> 2 & 3));
+        _ = operation.Command switch
+        {
+            SimulatedCommand.Clean => transfers.Clean(lane.State, sequence.Handle),
+            SimulatedCommand.Evict => transfers.Evict(lane.State, sequence.Handle),
+            SimulatedCommand.Prefetch => transfers.Prefetch(lane.State, sequence.Handle),
+            SimulatedCommand.Move => transfers.Move(lane.State, sequence.Handle, from, count, background: false),
+            SimulatedCommand.MoveInBackground => transfers.Move(lane.State, sequence.Handle, from, count, background: true),
+            _ => throw new ArgumentOutOfRangeException(nameof(operation), operation.Command, "No transfer."),
+        };
+        _coverage.Count(operation.Command);
     }
 
     private void Note(SimulatedSequence sequence, PendingAct act, int lane)
@@ -217,15 +209,24 @@ public sealed partial class SimulationRun
 
         foreach (var client in _clients)
         {
-            foreach (var sequence in client.Sequences)
+            foreach (var slot in client.Slots)
             {
-                var state = _host.Engine.State.Sequences.Find(sequence.Handle)!;
-                sequence.BegunTokens = state.BegunTokens;
-                if (sequence.Pending.Count == 0 && (state.Tokens != sequence.Versions.Count || state.BegunTokens != state.Tokens || state.Refused != sequence.IsRefused))
+                if (slot is { } sequence)
                 {
-                    throw new InvalidOperationException($"Sequence {sequence.Id} has {state.Tokens} tokens ({state.BegunTokens} begun, refused: {state.Refused}); the program knows of {sequence.Versions.Count} (refused: {sequence.IsRefused}).");
+                    Compare(sequence);
                 }
             }
+        }
+    }
+
+    /// <summary>Holds the program's idea of a sequence against the engine's.</summary>
+    private void Compare(SimulatedSequence sequence)
+    {
+        var state = _host.Engine.State.Sequences.Find(sequence.Handle)!;
+        sequence.BegunTokens = state.BegunTokens;
+        if (sequence.Pending.Count == 0 && (state.Tokens != sequence.Versions.Count || state.BegunTokens != state.Tokens || state.Refused != sequence.IsRefused))
+        {
+            throw new InvalidOperationException($"Sequence {sequence.Id} has {state.Tokens} tokens ({state.BegunTokens} begun, refused: {state.Refused}); the program knows of {sequence.Versions.Count} (refused: {sequence.IsRefused}).");
         }
     }
 

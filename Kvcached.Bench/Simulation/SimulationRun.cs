@@ -7,16 +7,16 @@ using Kvcached.Memory;
 namespace Kvcached.Bench.Simulation;
 
 /// <summary>
-/// One random program on the simulated device: several clients share a small pool and do everything the engine offers, in an order, with sizes
-/// and with an interleaving that follow from the seed. Single-threaded; runs of different seeds may run side by side.
+/// One program on the simulated device: several clients share a small pool and do everything the engine offers. All that happens follows from
+/// the program and its options. Single-threaded; runs of different programs may run side by side.
 /// </summary>
 public sealed partial class SimulationRun : IDisposable
 {
     private const long UnitBytes = 4096;
-    private const int MaxBatch = 4;
-    private const int MaxSequences = 10;
+    private const long RowUnitBytes = 512;
 
     private readonly SimulationOptions _options;
+    private readonly SimulatedProgram _program;
     private readonly SimDevice _sim;
     private readonly WaitDroppingDevice _dropping;
     private readonly EngineHost _host;
@@ -28,53 +28,58 @@ public sealed partial class SimulationRun : IDisposable
     private readonly List<SimulatedSequence> _settling = [];
     private readonly SimulationCoverage _coverage = new();
     private readonly CommandList _commands = new();
-    private readonly int _burst;
-    private readonly ProgramLimits _limits;
-    private SimRandom _random;
     private uint _nextVersion;
-    private int _operations;
+    private int _planned;
+    private int _read;
     private SimulatedLane? _stalled;
 
-    private SimulationRun(SimulationOptions options)
+    private SimulationRun(SimulatedProgram program, SimulationOptions options)
     {
         _options = options;
-        _random = new SimRandom(options.Seed, stream: 7);
+        _program = program;
+        var setup = program.Setup;
         _sim = new SimDevice(new SimOptions
         {
-            Seed = options.Seed,
-            LagObservation = _random.OneIn(2),
+            Seed = setup.Seed,
+            LagObservation = setup.LagsObservation,
             CellBytes = CellBytesOf,
             OwnerOf = OwnerOf,
             Trace = options.Trace,
             Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number])],
         });
         _dropping = new WaitDroppingDevice(_sim, options.DroppedReason == WaitReason.None ? 0 : 1UL << (int)options.DroppedReason);
-        _burst = 1 << _random.Next(7);
-        _limits = ProgramLimits.Draw(ref _random);
         _host = new EngineHost(_dropping, new EngineSizes
         {
-            PoolBytes = (_limits.HasSmallPool ? options.Clients + _random.Next(2) : 4 + _random.Next(20)) * UnitBytes,
-            ColdBytes = _random.Next(8) switch { 0 => 0, < 4 => (2 + _random.Next(6)) * UnitBytes, _ => (4 + _random.Next(44)) * UnitBytes },
-            TableBytes = (4 + _random.Next(12)) * 512,
+            PoolBytes = setup.PoolUnits * UnitBytes,
+            ColdBytes = setup.ColdUnits * UnitBytes,
+            TableBytes = setup.TableUnits * RowUnitBytes,
             UnitBytes = UnitBytes,
-            RowUnitBytes = 512,
-            MaxSequences = MaxSequences * options.Clients * 4,
-            CleanAheadBlocks = _random.OneIn(3) ? 0 : 1 + _random.Next(6),
+            RowUnitBytes = RowUnitBytes,
+            MaxSequences = ProgramSetup.MaxSequences * setup.Clients.Count * 4,
+            CleanAheadBlocks = setup.CleanAheadBlocks,
         });
         _checks = new EngineChecks(_host.Engine);
         _kernel = _sim.LoadKernel("step");
-        for (var i = 0; i < options.Clients; i++)
+        foreach (var client in setup.Clients)
         {
-            AddClient();
+            AddClient(client);
         }
     }
 
-    /// <summary>Runs a program to its end, or to its first violation.</summary>
+    /// <summary>Runs the program that is drawn from the options' seed to its end, or to its first violation.</summary>
     public static SimulationResult Run(SimulationOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
+        return Run(SimulatedProgram.Draw(options.Seed, options.Operations, options.Clients), options);
+    }
+
+    /// <summary>Runs a program to its end, or to its first violation. Of the options only those count that do not shape the program.</summary>
+    public static SimulationResult Run(SimulatedProgram program, SimulationOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(program);
+        ArgumentNullException.ThrowIfNull(options);
         RuleFaults.Activate(Enum.Parse<RuleFault>(options.Fault));
-        using var run = new SimulationRun(options);
+        using var run = new SimulationRun(program, options);
         string? violation = null;
         try
         {
@@ -124,18 +129,19 @@ public sealed partial class SimulationRun : IDisposable
             Coverage = _coverage,
             DroppedWaits = dropped,
             ImpliedWaits = implied,
-            Operations = _operations,
+            Operations = _planned,
+            ReadOperations = _read,
         };
     }
 
-    private void AddClient()
+    private void AddClient(ClientSetup setup)
     {
         var engine = _host.Engine;
-        var share = Math.Max(UnitBytes, engine.State.Options.Pool.Bytes / _options.Clients);
+        var share = Math.Max(UnitBytes, engine.State.Options.Pool.Bytes / _program.Setup.Clients.Count);
         var state = engine.OpenClient(
-            _limits.SharesExceedPool ? share * 2 : share,
-            _limits.SharesRows ? engine.State.Options.Entries.Bytes / _options.Clients : long.MaxValue);
-        var shapes = new KvShape[1 + _random.Next(2)];
+            _program.Setup.SharesExceedPool ? share * 2 : share,
+            _program.Setup.SharesRows ? engine.State.Options.Entries.Bytes / _program.Setup.Clients.Count : long.MaxValue);
+        var shapes = new KvShape[setup.Layouts.Count];
         var windows = new int[shapes.Length];
         for (var i = 0; i < shapes.Length; i++)
         {
@@ -144,23 +150,18 @@ public sealed partial class SimulationRun : IDisposable
                 Planes = 1,
                 Layers = 1,
                 Heads = 1,
-                HeadDim = 64 << _random.Next(3),
+                HeadDim = setup.Layouts[i].TokenBytes,
                 ElementType = KvElementType.Byte,
-                TokensPerBlock = 1 << (1 + _random.Next(3)),
+                TokensPerBlock = setup.Layouts[i].TokensPerBlock,
             }.ToShape();
-            windows[i] = _limits.HasSmallPool || _random.OneIn(4) ? 4 + _random.Next(12) : 0;
-        }
-
-        if (shapes.Length == 2 && _random.OneIn(4))
-        {
-            shapes[1] = shapes[0];
+            windows[i] = setup.Layouts[i].Window;
         }
 
         var client = new SimulatedClient(state, engine.RegisterModel(state, shapes, windows), shapes.Length);
         _shapes.Add(shapes);
-        for (var lanes = 1 + _random.Next(2); lanes > 0; lanes--)
+        foreach (var depth in setup.LaneDepths)
         {
-            var lane = _host.OpenLane(state, new KvLaneOptions { Depth = 1 + _random.Next(4), MaxBatch = MaxBatch, MaxLayouts = 2 });
+            var lane = _host.OpenLane(state, new KvLaneOptions { Depth = depth, MaxBatch = ProgramSetup.MaxBatch, MaxLayouts = 2 });
             // The client's own queue: no wait of the engine's stands on it that could be dropped.
             client.Lanes.Add(new SimulatedLane(lane, _sim.CreateQueue($"lane {lane.Number} compute")));
         }
@@ -173,46 +174,52 @@ public sealed partial class SimulationRun : IDisposable
 
     private void RunProgram()
     {
-        while (_operations < _options.Operations)
+        foreach (var operation in _program.Operations)
         {
-            if (!_random.OneIn(4))
+            if (_planned == _program.Limit)
             {
-                _host.Turn();
-                Settle();
+                break;
             }
 
-            // What a lane's depth turns away is no operation: the engine has planned nothing.
-            _operations += RunOperation(_clients[_random.Next(_clients.Count)]) ? 1 : 0;
-            Settle();
-            _checks.Run(_clients);
-            RunDevice();
+            _read++;
+            RunOperation(operation);
         }
 
         Finish();
     }
 
-    private void RunDevice()
+    private void RunOperation(in SimulatedOperation operation)
     {
-        if (_random.OneIn(97))
+        if (!operation.SkipsTurn)
         {
-            SwitchStall();
+            _host.Turn();
+            Settle();
         }
 
-        switch (_random.Next(8))
+        var client = _clients[operation.Client % _clients.Count];
+        var lane = client.Lanes[operation.Lane % client.Lanes.Count];
+
+        // What a lane's depth turns away is no operation, nor what finds no sequence: the engine has planned nothing.
+        _planned += Do(operation, client, lane) ? 1 : 0;
+        Settle();
+        _checks.Run(_clients);
+        if (operation.SwitchesStall)
         {
-            case < 3:
-                break;
-            case 7 when _random.OneIn(8):
-                _sim.RunUntilIdle();
-                break;
-            default:
-                _sim.RunSlices(_random.Next(_burst + 1));
-                break;
+            SwitchStall(lane);
+        }
+
+        if (operation.Slices == SimulatedOperation.UntilIdle)
+        {
+            _sim.RunUntilIdle();
+        }
+        else
+        {
+            _sim.RunSlices(operation.Slices);
         }
     }
 
-    /// <summary>Holds a lane's kernels for a while: a client that has stalled.</summary>
-    private void SwitchStall()
+    /// <summary>Holds a lane's kernels for a while, a client that has stalled; or lets go of those that are held.</summary>
+    private void SwitchStall(SimulatedLane lane)
     {
         if (_stalled is not null)
         {
@@ -221,9 +228,8 @@ public sealed partial class SimulationRun : IDisposable
             return;
         }
 
-        var client = _clients[_random.Next(_clients.Count)];
-        _stalled = client.Lanes[_random.Next(client.Lanes.Count)];
-        _sim.Stall(_stalled.Queue);
+        _stalled = lane;
+        _sim.Stall(lane.Queue);
     }
 
     /// <summary>Lets everything end, then checks that all steps were served, all waits met, and nothing is left.</summary>
@@ -231,7 +237,7 @@ public sealed partial class SimulationRun : IDisposable
     {
         if (_stalled is not null)
         {
-            SwitchStall();
+            SwitchStall(_stalled);
         }
 
         for (var i = 0; i < 64; i++)
@@ -251,9 +257,12 @@ public sealed partial class SimulationRun : IDisposable
                 }
             }
 
-            foreach (var sequence in client.Sequences)
+            foreach (var slot in client.Slots)
             {
-                _host.Engine.Sequences.Free(client.State, sequence.Handle);
+                if (slot is { } sequence)
+                {
+                    _host.Engine.Sequences.Free(client.State, sequence.Handle);
+                }
             }
         }
 

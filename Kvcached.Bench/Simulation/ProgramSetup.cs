@@ -1,0 +1,97 @@
+using Kvcached.Devices.Sim;
+
+namespace Kvcached.Bench.Simulation;
+
+/// <summary>Where a simulated program starts: what there is of everything, and who shares it how.</summary>
+public sealed record ProgramSetup
+{
+    internal const int MaxBatch = 4;
+    internal const int MaxSequences = 10;
+    internal const int MaxLanes = 2;
+
+    /// <summary>Seed of the device: which queue runs next, where copies are cut.</summary>
+    public required ulong Seed { get; init; }
+
+    /// <summary>The host may see a timeline's value late.</summary>
+    public bool LagsObservation { get; init; }
+
+    /// <summary>Units of the pool.</summary>
+    public int PoolUnits { get; init; }
+
+    /// <summary>Units of the cold tier; 0 for none.</summary>
+    public int ColdUnits { get; init; }
+
+    /// <summary>Units of the entry heap.</summary>
+    public int TableUnits { get; init; }
+
+    /// <summary>Blocks that are kept clean ahead of need.</summary>
+    public int CleanAheadBlocks { get; init; }
+
+    /// <summary>A client may pin its part of the entry heap, and no more; else what it likes.</summary>
+    public bool SharesRows { get; init; }
+
+    /// <summary>Clients may pin twice their parts of the pool: together more than it has.</summary>
+    public bool SharesExceedPool { get; init; }
+
+    /// <summary>The clients, each with a model.</summary>
+    public required IReadOnlyList<ClientSetup> Clients { get; init; }
+
+    /// <summary>Draws one. Half the time each client may pin its part of the entry heap alone; in one of eight there is a unit of the pool for each, or one more.</summary>
+    internal static ProgramSetup Draw(ulong seed, int clients, ref SimRandom random)
+    {
+        var hasSmallPool = random.OneIn(8);
+        var setup = new ProgramSetup
+        {
+            Seed = seed,
+            LagsObservation = random.OneIn(2),
+            PoolUnits = hasSmallPool ? clients + random.Next(2) : 4 + random.Next(20),
+            ColdUnits = random.Next(8) switch { 0 => 0, < 4 => 2 + random.Next(6), _ => 4 + random.Next(44) },
+            TableUnits = 4 + random.Next(12),
+            CleanAheadBlocks = random.OneIn(3) ? 0 : 1 + random.Next(6),
+            SharesRows = random.OneIn(2),
+            SharesExceedPool = random.OneIn(4),
+            Clients = new ClientSetup[clients],
+        };
+        for (var i = 0; i < clients; i++)
+        {
+            ((ClientSetup[])setup.Clients)[i] = ClientSetup.Draw(hasSmallPool, ref random);
+        }
+
+        return setup;
+    }
+}
+
+/// <summary>A client of a simulated program.</summary>
+/// <param name="Layouts">Layouts of its model: one or two.</param>
+/// <param name="LaneDepths">Depth of each lane.</param>
+public sealed record ClientSetup(IReadOnlyList<LayoutSetup> Layouts, IReadOnlyList<int> LaneDepths)
+{
+    /// <summary>Draws one. With a small pool every layout has a sliding window, so that sequences outgrow the pool.</summary>
+    internal static ClientSetup Draw(bool hasSmallPool, ref SimRandom random)
+    {
+        var layouts = new LayoutSetup[1 + random.Next(2)];
+        for (var i = 0; i < layouts.Length; i++)
+        {
+            layouts[i] = new LayoutSetup(64 << random.Next(3), 2 << random.Next(3), hasSmallPool || random.OneIn(4) ? 4 + random.Next(12) : 0);
+        }
+
+        if (layouts.Length == 2 && random.OneIn(4))
+        {
+            layouts[1] = layouts[0] with { Window = layouts[1].Window };
+        }
+
+        var depths = new int[1 + random.Next(ProgramSetup.MaxLanes)];
+        for (var i = 0; i < depths.Length; i++)
+        {
+            depths[i] = 1 + random.Next(4);
+        }
+
+        return new ClientSetup(layouts, depths);
+    }
+}
+
+/// <summary>A layout of a simulated model.</summary>
+/// <param name="TokenBytes">Bytes of a token.</param>
+/// <param name="TokensPerBlock">Tokens of a block.</param>
+/// <param name="Window">Tokens that a step sees; 0 for all.</param>
+public readonly record struct LayoutSetup(int TokenBytes, int TokensPerBlock, int Window);

@@ -1,0 +1,106 @@
+using Kvcached.Devices.Sim;
+
+namespace Kvcached.Bench.Simulation;
+
+/// <summary>A program over the whole engine: where it starts, and what its clients do.</summary>
+public sealed record SimulatedProgram
+{
+    /// <summary>Attempts for each operation that is to be planned: a program that needs more is cut off.</summary>
+    private const int Attempts = 16;
+
+    /// <summary>Where it starts.</summary>
+    public required ProgramSetup Setup { get; init; }
+
+    /// <summary>What its clients do, in order.</summary>
+    public required IEnumerable<SimulatedOperation> Operations { get; init; }
+
+    /// <summary>Ends once so many operations have been planned; null: with the last one.</summary>
+    public int? Limit { get; init; }
+
+    /// <summary>Draws a program from a seed. Its operations are drawn one by one as they are read, the same each time.</summary>
+    /// <param name="seed">All of it follows from this.</param>
+    /// <param name="operations">Operations to plan.</param>
+    /// <param name="clients">Clients that share the pool.</param>
+    public static SimulatedProgram Draw(ulong seed, int operations, int clients)
+    {
+        var random = new SimRandom(seed, stream: 7);
+        var setup = ProgramSetup.Draw(seed, clients, ref random);
+        var burst = 1 << random.Next(7);
+        return new SimulatedProgram { Setup = setup, Operations = DrawOperations(random, clients, burst, operations * (long)Attempts), Limit = operations };
+    }
+
+    private static IEnumerable<SimulatedOperation> DrawOperations(SimRandom random, int clients, int burst, long count)
+    {
+        var recent = new int[clients];
+        var last = default(SimulatedOperation);
+        for (; count > 0; count--)
+        {
+            last = random.OneIn(6) ? DrawReturn(last, ref random) : DrawOperation(recent, ref random);
+            yield return last with
+            {
+                SkipsTurn = random.OneIn(4),
+                SwitchesStall = random.OneIn(97),
+                Slices = DrawSlices(ref random, burst),
+            };
+        }
+    }
+
+    private static SimulatedOperation DrawOperation(int[] recent, ref SimRandom random)
+    {
+        var client = random.Next(recent.Length);
+
+        // One in three comes back to the client's last slot, on whichever lane: so commands meet what the last one left under way.
+        if (!random.OneIn(3))
+        {
+            recent[client] = random.Next(ProgramSetup.MaxSequences);
+        }
+
+        return new SimulatedOperation
+        {
+            Command = DrawCommand(ref random),
+            Client = client,
+            Lane = random.Next(ProgramSetup.MaxLanes),
+            Slot = recent[client],
+            Others = random.Next(ProgramSetup.MaxBatch),
+            Tokens = DrawTokens(ref random),
+            Amount = random.Next(1 << 16),
+        };
+    }
+
+    /// <summary>Out and in again: what the last operation touched is evicted on its lane; what it evicted is reloaded by a step of the other.</summary>
+    private static SimulatedOperation DrawReturn(in SimulatedOperation last, ref SimRandom random) => last.Command == SimulatedCommand.Evict
+        ? last with { Command = SimulatedCommand.Step, Lane = last.Lane + 1, Tokens = DrawTokens(ref random) }
+        : last with { Command = SimulatedCommand.Evict };
+
+    private static SimulatedCommand DrawCommand(ref SimRandom random) => random.Next(100) switch
+    {
+        < 6 => SimulatedCommand.Create,
+        < 61 => SimulatedCommand.Step,
+        < 66 => SimulatedCommand.Truncate,
+        < 70 => SimulatedCommand.Free,
+        < 72 => SimulatedCommand.Commit,
+        < 78 => SimulatedCommand.Clean,
+        < 85 => SimulatedCommand.Evict,
+        < 90 => SimulatedCommand.Prefetch,
+        < 95 => SimulatedCommand.Move,
+        _ => SimulatedCommand.MoveInBackground,
+    };
+
+    private static uint DrawTokens(ref SimRandom random)
+    {
+        var tokens = 0u;
+        for (var item = 0; item < ProgramSetup.MaxBatch; item++)
+        {
+            tokens = (tokens << 8) | (uint)(random.OneIn(16) ? 0 : random.OneIn(4) ? 1 + random.Next(12) : 1 + random.Next(2));
+        }
+
+        return tokens;
+    }
+
+    private static int DrawSlices(ref SimRandom random, int burst) => random.Next(64) switch
+    {
+        < 24 => 0,
+        63 => SimulatedOperation.UntilIdle,
+        _ => random.Next(burst + 1),
+    };
+}
