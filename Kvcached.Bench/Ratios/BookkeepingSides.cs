@@ -5,7 +5,8 @@ namespace Kvcached.Bench.Ratios;
 
 /// <summary>
 /// What an engine keeps of a pool of 16 GiB in blocks of 64 KiB, every block in use and every one with a cold copy (A), and the bytes of the
-/// pool (B): all that is on the managed heap, table, views and staging. The engine keeps nothing elsewhere.
+/// pool (B): all that is on the managed heap, table, views and staging. The engine keeps nothing elsewhere. Further fields say what each part
+/// takes, in bytes a block.
 /// </summary>
 internal sealed class BookkeepingSides : RatioSides
 {
@@ -14,16 +15,17 @@ internal sealed class BookkeepingSides : RatioSides
     private const int MaxSequences = 65536;
     private const int TokensPerBlock = 16;
     private const long TableBytes = 4 << 20;
+    private List<ExtraField> _parts = [];
 
     public override bool IsPinned => false;
 
-    public override double RunA() => Measure(PoolBlocks);
+    public override double RunA() => Measure(PoolBlocks, out _parts);
 
     public override double RunB() => PoolBlocks * PaperEngine.BlockBytes;
 
-    public override IEnumerable<ExtraField> Extra(double a, double b) => [new ExtraField("without_cold", 100 * Measure(coldBlocks: 0) / b)];
+    public override IEnumerable<ExtraField> Extra(double a, double b) => [.. _parts, new ExtraField("without_cold", 100 * Measure(coldBlocks: 0, out _) / b)];
 
-    private static double Measure(long coldBlocks)
+    private static double Measure(long coldBlocks, out List<ExtraField> parts)
     {
         var before = GC.GetTotalMemory(forceFullCollection: true);
         var device = new PaperDevice();
@@ -47,9 +49,39 @@ internal sealed class BookkeepingSides : RatioSides
         }
 
         var managed = GC.GetTotalMemory(forceFullCollection: true) - before;
-        GC.KeepAlive(engine);
-        return managed + TableBytes + lane.ViewRing.Bytes;
+        var native = TableBytes + lane.ViewRing.Bytes;
+        parts = PartsOf(engine, lane, device, managed, native);
+        return managed + native;
     }
+
+    private static List<ExtraField> PartsOf(CacheEngine engine, LaneState lane, PaperDevice device, long managed, long native)
+    {
+        var census = new HeapCensus();
+        var counted = 0L;
+        ExtraField Part(string name, object root)
+        {
+            var bytes = census.Count(root);
+            counted += bytes;
+            return PerBlock(name, bytes);
+        }
+
+        census.Count(device);
+        census.Count(engine.State.Timelines);
+        return
+        [
+            Part("block_states", engine.State.Blocks),
+            Part("sequences", engine.State.Sequences),
+            Part("pool", engine.State.Pool),
+            Part("cold_tier", engine.State.Cold),
+            Part("row_heap", engine.State.Rows),
+            Part("lane", lane),
+            Part("plans", engine),
+            PerBlock("table_and_views", native),
+            PerBlock("not_found", managed - counted),
+        ];
+    }
+
+    private static ExtraField PerBlock(string name, long bytes) => new(name, (double)bytes / PoolBlocks);
 
     private static void Observe(CacheEngine engine, PaperDevice device, LaneState lane)
     {

@@ -116,8 +116,8 @@ internal sealed class EngineChecks(CacheEngine engine)
             ref var block = ref _state.Blocks[row[i]];
             var number = row[i];
             var isInPlace = block.Sequence == sequence.Index && block.Row == r && block.Index == i
-                && (!block.IsResident || _state.Pool.OwnerOf(block.Device) == number)
-                && (block.Cold.IsNone || _state.Cold.Pool.OwnerOf(block.Cold) == number)
+                && (!block.IsResident || _state.Pool.HolderOf(block.Device) == number)
+                && (block.Cold.IsNone || _state.Cold.Pool.HolderOf(block.Cold) == number)
                 && (block.IsResident || block.IsClean);
             if (!isInPlace)
             {

@@ -1,4 +1,5 @@
 using Kvcached.Engine;
+using Kvcached.Memory;
 using Kvcached.Sequences;
 using Kvcached.Tests.Memory;
 using Xunit;
@@ -83,19 +84,23 @@ public class SequenceTableTests
                 var (sequence, row, index) = (program.Next(100), program.Next(4), program.Next(1000));
                 var number = table.Create(sequence, row, index);
                 Assert.True(live.TryAdd(number, (sequence, row, index)), $"Block {number} is given twice.");
-                Assert.Equal(new BlockState { Sequence = sequence, Row = row, Index = index }, table[number]);
-                table[number].Version = (uint)number;
+                Assert.Equal(new BlockState { Sequence = sequence, Row = (ushort)row, Index = index }, table[number]);
+                table[number].Writer = WriterOf(number);
             }
             else if (live.Count > 0)
             {
                 var number = live.Keys.ElementAt(program.Next(live.Count));
-                Assert.Equal((live[number].Sequence, live[number].Row, live[number].Index, (uint)number), (table[number].Sequence, table[number].Row, table[number].Index, table[number].Version));
+                Assert.Equal((live[number], WriterOf(number)), (PlaceOf(number), table[number].Writer));
                 table.Delete(number);
                 live.Remove(number);
             }
         }
 
-        Assert.All(live, block => Assert.Equal((block.Value, (uint)block.Key), ((table[block.Key].Sequence, table[block.Key].Row, table[block.Key].Index), table[block.Key].Version)));
+        Assert.All(live, block => Assert.Equal((block.Value, WriterOf(block.Key)), (PlaceOf(block.Key), table[block.Key].Writer)));
+
+        static Point WriterOf(int number) => new(4, (ulong)number + 1);
+
+        (int Sequence, int Row, int Index) PlaceOf(int number) => (table[number].Sequence, table[number].Row, table[number].Index);
     });
 
     [Fact]
@@ -112,6 +117,12 @@ public class SequenceTableTests
                 model.Clear();
             }
 
+            for (var count = program.Chance(30) ? program.Next(Math.Min(40, model.Count + 1)) : 0; count > 0; count--)
+            {
+                Assert.Equal(model[^1], row.RemoveLast());
+                model.RemoveAt(model.Count - 1);
+            }
+
             for (var count = program.Next(40); count > 0; count--)
             {
                 row.Append(model.Count ^ row.GetHashCode());
@@ -120,7 +131,31 @@ public class SequenceTableTests
         }
 
         Assert.All(rows, pair => Assert.Equal(pair.Model, Enumerable.Range(0, pair.Row.Count).Select(i => pair.Row[i])));
+        Assert.All(rows.Where(pair => pair.Row.Count > 0), pair => Assert.Equal(pair.Model[^1], pair.Row.Last));
     });
+
+    [Fact]
+    public void What_lists_of_any_length_give_back_serves_lists_of_any_other()
+    {
+        const int numbers = 1 << 16;
+        var lists = new BlockLists();
+        foreach (var length in (int[])[32, 1024, 64, numbers, 256, 4096, 32])
+        {
+            var rows = Enumerable.Range(0, numbers / length).Select(_ => new SequenceRow(lists)).ToArray();
+            foreach (var row in rows)
+            {
+                for (var i = 0; i < length; i++)
+                {
+                    row.Append(i);
+                }
+            }
+
+            Assert.All(rows, row => row.Reset());
+        }
+
+        // A number each, directories of every length (each at most an eighth more), and an eighth to grow by.
+        Assert.InRange(lists.Room, numbers, numbers * 7 / 4);
+    }
 
     [Fact]
     public void The_recency_list_names_sequences_in_the_order_of_their_last_touch() => RandomProgram.CheckAll(100, 200, program =>

@@ -16,8 +16,12 @@ internal readonly struct ReservedRow(SequenceRow row, BlockAddress place, int ca
 internal sealed class Reservations
 {
     private ReservedBlock[] _blocks = new ReservedBlock[1024];
+
+    /// <summary>Frontiers of reserved blocks. The first has no points: most blocks have none, and share it.</summary>
+    private Frontier[] _frontiers = new Frontier[256];
     private ReservedRow[] _rows = new ReservedRow[256];
     private int _blockCount;
+    private int _frontierCount = 1;
     private int _rowCount;
     private int _nextBlock;
     private int _nextRow;
@@ -29,7 +33,11 @@ internal sealed class Reservations
 
     public bool HasBlock => Left > 0;
 
-    public void Clear() => _blockCount = _rowCount = _nextBlock = _nextRow = 0;
+    public void Clear()
+    {
+        _blockCount = _rowCount = _nextBlock = _nextRow = 0;
+        _frontierCount = 1;
+    }
 
     public void AddBlock(BlockAddress place, in Frontier frontier)
     {
@@ -38,7 +46,7 @@ internal sealed class Reservations
             Array.Resize(ref _blocks, _blockCount * 2);
         }
 
-        _blocks[_blockCount++] = new ReservedBlock(place, frontier);
+        _blocks[_blockCount++] = new ReservedBlock(place, frontier.Points.IsEmpty ? 0 : Keep(frontier));
     }
 
     public void AddRow(in ReservedRow row)
@@ -56,7 +64,7 @@ internal sealed class Reservations
     {
         ref readonly var block = ref _blocks[_nextBlock++];
         place = block.Place;
-        return ref block.Frontier;
+        return ref _frontiers[block.Frontier];
     }
 
     /// <summary>Whether the next reserved row is for this one.</summary>
@@ -69,7 +77,7 @@ internal sealed class Reservations
     {
         for (; _nextBlock < _blockCount; _nextBlock++)
         {
-            state.Pool.Free(_blocks[_nextBlock].Place, _blocks[_nextBlock].Frontier);
+            state.Pool.Free(_blocks[_nextBlock].Place, _frontiers[_blocks[_nextBlock].Frontier]);
         }
 
         for (; _nextRow < _rowCount; _nextRow++)
@@ -78,9 +86,21 @@ internal sealed class Reservations
         }
     }
 
-    private readonly struct ReservedBlock(BlockAddress place, Frontier frontier)
+    private int Keep(in Frontier frontier)
+    {
+        if (_frontierCount == _frontiers.Length)
+        {
+            Array.Resize(ref _frontiers, _frontierCount * 2);
+        }
+
+        _frontiers[_frontierCount] = frontier;
+        return _frontierCount++;
+    }
+
+    /// <summary>A block, and which of the frontiers is its own.</summary>
+    private readonly struct ReservedBlock(BlockAddress place, int frontier)
     {
         public readonly BlockAddress Place = place;
-        public readonly Frontier Frontier = frontier;
+        public readonly int Frontier = frontier;
     }
 }

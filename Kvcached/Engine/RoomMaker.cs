@@ -83,7 +83,8 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
             var segment = state.Pool.Units[unit];
             for (var block = 0; segment.State == SegmentState.InUse && block < segment.Fresh; block++)
             {
-                if (segment.Owner[block] >= 0 && !loop.TryEvict(state.Sequences[state.Blocks[segment.Owner[block]].Sequence], segment.Owner[block], lane))
+                var use = segment.Uses[block];
+                if (use.IsHeld && !loop.TryEvict(state.Sequences[state.Blocks[use.Holder].Sequence], use.Holder, lane))
                 {
                     return false;
                 }

@@ -189,7 +189,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
 
     private void RemoveLast(SequenceState sequence, SequenceRow row, in ModelLayout layout)
     {
-        var number = row[--row.Count];
+        var number = row.RemoveLast();
         ref var block = ref state.Blocks[number];
         if (block.IsResident)
         {

@@ -89,7 +89,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
 
         if (newTokens > 0 && (sequence.Tokens & (layout.TokensPerBlock - 1)) != 0)
         {
-            Append(lane, row, row.Count - 1, end);
+            Append(lane, row.Last, end);
         }
 
         while (row.Count < count)
@@ -110,9 +110,9 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
     }
 
     /// <summary>The step writes into a block that has tokens: its cold copy is of a version that no longer is (I7).</summary>
-    private void Append(LaneState lane, SequenceRow row, int index, Point end)
+    private void Append(LaneState lane, int number, Point end)
     {
-        ref var block = ref state.Blocks[row[index]];
+        ref var block = ref state.Blocks[number];
         state.Tracker.Append(lane.Publish, ref block, end);
         if (RuleFaults.Is(RuleFault.ColdCopySurvivesAppend) || RuleFaults.Is(RuleFault.VersionByTruncateOnly))
         {
@@ -129,7 +129,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
         ref readonly var frontier = ref reservations.TakeBlock(out var bytes);
         ref var block = ref state.Blocks[number];
         block.Device = bytes;
-        state.Pool.SetOwner(bytes, number);
+        state.Pool.SetHolder(bytes, number);
         state.Tracker.NewBlock(lane.Publish, ref block, in frontier, end);
         row.MarkDirty(row.Count);
         row.Append(number);

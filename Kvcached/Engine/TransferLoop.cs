@@ -45,18 +45,16 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         var submission = own ? lane!.OpenOut() : state.OpenBackground();
         state.Tracker.CopyOut(submission, ref block, ref frontier);
         submission.Commands.Copy(state.Cold.Memory!, state.Cold.Pool.OffsetOf(slot), state.Options.Pool, state.Pool.OffsetOf(block.Device), layout.BlockBytes);
-        state.Cold.Pool.SetOwner(slot, number);
+        state.Cold.Pool.SetHolder(slot, number);
         block.Cold = slot;
-        block.ColdVersion = block.Version;
         state.Counters.CleanedBlocks++;
         state.Counters.BytesOut += layout.BlockBytes;
         return true;
     }
 
-    /// <summary>What a block holds on the device has changed, and voids its cold copy (I7).</summary>
+    /// <summary>What a block holds on the device has changed: its cold copy is of a version that no longer is, and goes (I7).</summary>
     public void NewVersion(ref BlockState block)
     {
-        block.Version++;
         if (!block.Cold.IsNone)
         {
             state.Cold.Pool.Free(block.Cold, state.Tracker.SlotOf(ref block));
@@ -184,7 +182,7 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
     {
         ref var block = ref state.Blocks[number];
         block.Device = bytes;
-        state.Pool.SetOwner(bytes, number);
+        state.Pool.SetHolder(bytes, number);
         if (!RuleFaults.Is(RuleFault.MoveLeavesEntry))
         {
             sequence.Rows[block.Row].MarkDirty(block.Index);

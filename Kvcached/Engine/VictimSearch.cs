@@ -129,8 +129,8 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
             cost += segment.Used * state.Pool.BlockBytes(segment.Layout);
             for (var block = 0; block < segment.Fresh && cost < limit; block++)
             {
-                var owner = segment.Owner[block];
-                if (owner == Segment.Reserved || (owner >= 0 && !IsVictim(state.Sequences[state.Blocks[owner].Sequence], owner, lane)))
+                var use = segment.Uses[block];
+                if (use.IsReserved || (use.IsHeld && !IsVictim(state.Sequences[state.Blocks[use.Holder].Sequence], use.Holder, lane)))
                 {
                     return long.MaxValue;
                 }

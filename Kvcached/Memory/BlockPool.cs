@@ -2,24 +2,6 @@ using System.Numerics;
 
 namespace Kvcached.Memory;
 
-/// <summary>Where a block lies in an arena: its segment (named by first unit) and its number in it. The default is nowhere.</summary>
-internal readonly record struct BlockAddress
-{
-    private readonly int _segmentPlusOne;
-
-    public BlockAddress(int segment, int block)
-    {
-        _segmentPlusOne = segment + 1;
-        Block = block;
-    }
-
-    public int Segment => _segmentPlusOne - 1;
-
-    public int Block { get; }
-
-    public bool IsNone => _segmentPlusOne == 0;
-}
-
 /// <summary>
 /// An arena shared by layouts of different block size: the device pool, the cold tier and the entry heap are each one. Blocks are handed out
 /// in O(1), from the fullest segment first, and every free block is that block plus its frontier (I2): what has been observed goes to
@@ -45,6 +27,7 @@ internal sealed class BlockPool
 
     public BlockPool(long bytes, long unitBytes, TimelineTable timelines)
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes / unitBytes, BlockAddress.MaxUnits, nameof(bytes));
         _timelines = timelines;
         _unitBytes = unitBytes;
         _pending = new PendingBlocks(timelines);
@@ -100,7 +83,7 @@ internal sealed class BlockPool
             return -1;
         }
 
-        var layout = new Layout(blockBytes, order, (int)((_unitBytes << order) / blockBytes));
+        var layout = new Layout(blockBytes, order, (int)Math.Min((_unitBytes << order) / blockBytes, BlockAddress.MaxBlocks));
         Array.Resize(ref _layouts, _layouts.Length + 1);
         _layouts[^1] = layout;
         _pending.EnsureSize(_layouts.Length, _lanes);
@@ -119,9 +102,11 @@ internal sealed class BlockPool
         return (segment.StartUnit * _unitBytes) + (address.Block * _layouts[segment.Layout].BlockBytes);
     }
 
-    public int OwnerOf(BlockAddress address) => Units[address.Segment].Owner[address.Block];
+    /// <summary>Who holds a block, as <see cref="SetHolder"/> was told; −1 for nobody.</summary>
+    public int HolderOf(BlockAddress address) => Units[address.Segment].Uses[address.Block] is { IsHeld: true } use ? use.Holder : -1;
 
-    public void SetOwner(BlockAddress address, int owner) => Units[address.Segment].Owner[address.Block] = owner;
+    /// <summary>Tells who holds a block that has been handed out: the reverse map.</summary>
+    public void SetHolder(BlockAddress address, int holder) => Units[address.Segment].Uses[address.Block] = BlockUse.HeldBy(holder);
 
     /// <summary>
     /// Hands out a block to a lane (lane 0: the background queue). <paramref name="frontier"/> gets the points that the first use must wait for.
@@ -270,7 +255,7 @@ internal sealed class BlockPool
         UsedBlocks++;
         UsedBytes += _layouts[segment.Layout].BlockBytes;
         UsedBytesPeak = Math.Max(UsedBytesPeak, UsedBytes);
-        segment.Owner[block] = Segment.Reserved;
+        segment.Uses[block] = BlockUse.Reserved;
         return new BlockAddress(segment.StartUnit, block);
     }
 
@@ -300,7 +285,7 @@ internal sealed class BlockPool
 
         for (var block = 0; segment.State == SegmentState.InUse && block < segment.Fresh; block++)
         {
-            if (segment.Owner[block] == Segment.Pending && !FrontierHome.Of(_pending.FrontierOf(segment, block).Points, _timelines).IsUsableBy(lane))
+            if (segment.Uses[block].IsPending && !FrontierHome.Of(_pending.FrontierOf(segment, block).Points, _timelines).IsUsableBy(lane))
             {
                 return false;
             }
@@ -316,7 +301,7 @@ internal sealed class BlockPool
         CountEmpty(segment, -1);
         for (var block = 0; block < segment.Fresh; block++)
         {
-            if (segment.Owner[block] == Segment.Pending)
+            if (segment.Uses[block].IsPending)
             {
                 if (!RuleFaults.Is(RuleFault.SegmentWithoutUnion))
                 {

@@ -73,8 +73,7 @@ internal sealed class PendingBlocks(TimelineTable timelines)
         n.Bytes = bytes;
         n.AccountLane = home.IsMixed ? frontier.Points[0].Lane : home.Lane;
         _bytesByLane[n.AccountLane] += bytes;
-        segment.Owner[block] = Segment.Pending;
-        segment.Link[block] = node;
+        segment.Uses[block] = BlockUse.Pending(node);
         Append(node, (segment.Layout * (_lanes + 1)) + (home.IsMixed ? _lanes : home.Lane));
         Count++;
     }
@@ -101,10 +100,10 @@ internal sealed class PendingBlocks(TimelineTable timelines)
     }
 
     /// <summary>The frontier of a pending block of a segment.</summary>
-    public ref readonly Frontier FrontierOf(Segment segment, int block) => ref _nodes[segment.Link[block]].Frontier;
+    public ref readonly Frontier FrontierOf(Segment segment, int block) => ref _nodes[segment.Uses[block].Node].Frontier;
 
     /// <summary>Forgets a pending block, whose segment takes its frontier over.</summary>
-    public void Remove(Segment segment, int block) => Remove(segment.Link[block]);
+    public void Remove(Segment segment, int block) => Remove(segment.Uses[block].Node);
 
     /// <summary>Hands blocks whose frontiers have been observed to <paramref name="pool"/>.</summary>
     public void Promote(BlockPool pool)

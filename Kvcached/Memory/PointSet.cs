@@ -1,13 +1,17 @@
 namespace Kvcached.Memory;
 
 /// <summary>A frontier of any size: the union that a segment carries. At most one value per timeline; keeps its storage.</summary>
-internal sealed class PointSet
+internal struct PointSet
 {
-    // The points of one lane and of the background queue fit; made at once, so that no segment allocates when it is first used.
-    private Point[] _points = new Point[8];
-    private int _count;
+    // A lane's ends, copies in and out, and the background queue's copies fit; made at once, so that no segment allocates when it is first used.
+    private Point[] _points = new Point[4];
+    private int _count = 0;
 
-    public ReadOnlySpan<Point> Points => _points.AsSpan(0, _count);
+    public PointSet()
+    {
+    }
+
+    public readonly ReadOnlySpan<Point> Points => _points.AsSpan(0, _count);
 
     public void Clear() => _count = 0;
 

@@ -19,18 +19,12 @@ internal enum SegmentState : byte
 /// </summary>
 internal sealed class Segment(int startUnit)
 {
-    public const int Free = -1;
-    public const int Pending = -2;
-
-    /// <summary>Handed out, and its holder not told yet: a plan's reservation.</summary>
-    public const int Reserved = -3;
-
     public readonly int StartUnit = startUnit;
     public SegmentState State;
     public int Order;
 
     /// <summary>Points to be reached before bytes of the run that nobody has used since it was freed may be overwritten.</summary>
-    public readonly PointSet Frontier = new();
+    public PointSet Frontier = new();
 
     /// <summary>Neighbours in the one list that the run is on.</summary>
     public Segment? Previous;
@@ -46,15 +40,12 @@ internal sealed class Segment(int startUnit)
     /// <summary>Blocks from here on have not been used since the segment was carved.</summary>
     public int Fresh;
 
-    /// <summary>First of the free blocks below <see cref="Fresh"/>, linked through <see cref="Link"/>; −1 for none.</summary>
+    /// <summary>First of the free blocks below <see cref="Fresh"/>, linked through their uses; −1 for none.</summary>
     public int FreeHead;
     public int FreeCount;
 
-    /// <summary>Per block: the next free block, or the pending node.</summary>
-    public int[] Link = [];
-
-    /// <summary>Per block: who holds it (the reverse map), or <see cref="Free"/>, <see cref="Pending"/>, <see cref="Reserved"/>.</summary>
-    public int[] Owner = [];
+    /// <summary>What each block is used for.</summary>
+    public BlockUse[] Uses = [];
 
     /// <summary>Blocks that can be handed out as far as this segment knows.</summary>
     public int Available => FreeCount + BlockCapacity - Fresh;
@@ -70,29 +61,21 @@ internal sealed class Segment(int startUnit)
         Fresh = 0;
         FreeHead = -1;
         FreeCount = 0;
-        Owner.AsSpan(0, blockCapacity).Fill(Free);
+        Uses.AsSpan(0, blockCapacity).Fill(BlockUse.Free(-1));
     }
 
     /// <summary>Makes room for so many blocks: when a layout is added, so that carving allocates nothing.</summary>
     public void EnsureCapacity(int blockCapacity)
     {
-        if (Link.Length < blockCapacity)
+        if (Uses.Length < blockCapacity)
         {
-            Link = GrowTo(Link, blockCapacity);
-            Owner = GrowTo(Owner, blockCapacity);
+            Array.Resize(ref Uses, blockCapacity);
         }
-    }
-
-    private static int[] GrowTo(int[] old, int length)
-    {
-        Array.Resize(ref old, length);
-        return old;
     }
 
     public void PushFree(int block)
     {
-        Owner[block] = Free;
-        Link[block] = FreeHead;
+        Uses[block] = BlockUse.Free(FreeHead);
         FreeHead = block;
         FreeCount++;
     }
@@ -100,7 +83,7 @@ internal sealed class Segment(int startUnit)
     public int PopFree()
     {
         var block = FreeHead;
-        FreeHead = Link[block];
+        FreeHead = Uses[block].NextFree;
         FreeCount--;
         return block;
     }

@@ -11,7 +11,7 @@ internal struct BlockState
     /// <summary>Where the block lies in the pool, if it is on the device.</summary>
     public BlockAddress Device;
 
-    /// <summary>Where its cold copy lies, if there is one.</summary>
+    /// <summary>Where its cold copy lies, if there is one. It is of this version: what makes a new one gives the slot back (I7).</summary>
     public BlockAddress Cold;
 
     /// <summary>Last writer of the device bytes: a step's end, a copy-in, a move.</summary>
@@ -26,28 +26,25 @@ internal struct BlockState
     /// <summary>The sequence that holds the block, and its place there (the reverse map). Shared blocks will need a list.</summary>
     public int Sequence;
     public int Index;
-    public int Row;
-
-    /// <summary>Counts the steps that wrote into the block (I7).</summary>
-    public uint Version;
-
-    /// <summary>The version that the cold copy holds.</summary>
-    public uint ColdVersion;
+    public ushort Row;
 
     public readonly bool IsResident => !Device.IsNone;
 
     /// <summary>Whether a copy of this version is ordered (I7).</summary>
-    public readonly bool IsClean => !Cold.IsNone && ColdVersion == Version;
+    public readonly bool IsClean => !Cold.IsNone;
 }
 
 /// <summary>All blocks' states, by number. Numbers are reused; the table grows and keeps its storage.</summary>
 internal sealed class BlockTable
 {
-    private BlockState[] _blocks = new BlockState[4096];
+    private const int ChunkShift = 10;
+
+    // In chunks, so that to grow copies nothing, and leaves no room for as many blocks again.
+    private BlockState[][] _chunks = new BlockState[4][];
     private int _free = -1;
     private int _count;
 
-    public ref BlockState this[int block] => ref _blocks[block];
+    public ref BlockState this[int block] => ref _chunks[block >> ChunkShift][block & ((1 << ChunkShift) - 1)];
 
     public int Create(int sequence, int row, int index)
     {
@@ -55,25 +52,31 @@ internal sealed class BlockTable
         if (_free >= 0)
         {
             block = _free;
-            _free = _blocks[block].Index;
+            _free = this[block].Index;
         }
         else
         {
-            if (_count == _blocks.Length)
-            {
-                Array.Resize(ref _blocks, _blocks.Length * 2);
-            }
-
             block = _count++;
+            EnsureChunk(block >> ChunkShift);
         }
 
-        _blocks[block] = new BlockState { Sequence = sequence, Row = row, Index = index };
+        this[block] = new BlockState { Sequence = sequence, Row = (ushort)row, Index = index };
         return block;
     }
 
     public void Delete(int block)
     {
-        _blocks[block] = new BlockState { Sequence = -1, Index = _free };
+        this[block] = new BlockState { Sequence = -1, Index = _free };
         _free = block;
+    }
+
+    private void EnsureChunk(int chunk)
+    {
+        if (chunk == _chunks.Length)
+        {
+            Array.Resize(ref _chunks, chunk * 2);
+        }
+
+        _chunks[chunk] ??= new BlockState[1 << ChunkShift];
     }
 }

@@ -8,9 +8,13 @@ namespace Kvcached.Sequences;
 /// </summary>
 internal sealed class SequenceRow(BlockLists lists)
 {
-    public int Count;
-    private int _list;
-    private int _listCapacity;
+    private BlockList _blocks;
+
+    /// <summary>Blocks that there are.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>The number of the last block, if there is one: a step that appends looks for no other.</summary>
+    public int Last { get; private set; }
 
     /// <summary>Blocks from <see cref="FirstVisible"/> on that are not on the device.</summary>
     public int Missing;
@@ -36,7 +40,7 @@ internal sealed class SequenceRow(BlockLists lists)
     public int DirtyHigh;
 
     /// <summary>The number of the block at an index.</summary>
-    public int this[int index] => lists[_list + index];
+    public int this[int index] => lists.At(in _blocks, index);
 
     public void MarkDirty(int index)
     {
@@ -52,22 +56,22 @@ internal sealed class SequenceRow(BlockLists lists)
 
     public void Append(int block)
     {
-        if (Count == _listCapacity)
-        {
-            lists.Grow(ref _list, ref _listCapacity);
-        }
+        lists.EnsurePlace(ref _blocks, Count + 1);
+        lists.At(in _blocks, Count++) = block;
+        Last = block;
+    }
 
-        lists[_list + Count++] = block;
+    /// <summary>Takes the last block away, and returns its number.</summary>
+    public int RemoveLast()
+    {
+        var block = Last;
+        Last = --Count > 0 ? this[Count - 1] : 0;
+        return block;
     }
 
     public void Reset()
     {
-        if (_listCapacity > 0)
-        {
-            lists.Return(_list, _listCapacity);
-        }
-
-        _list = _listCapacity = 0;
+        lists.Return(ref _blocks);
         Count = Missing = FirstVisible = ResidentBlocks = CleanCursor = Capacity = Covered = 0;
         Heap = default;
         Start = 0;
