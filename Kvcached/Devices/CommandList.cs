@@ -24,7 +24,7 @@ public enum CommandKind : byte
 public readonly record struct TableEntry(uint Index, uint Value);
 
 /// <summary>One command of a submission. Which fields mean something depends on <see cref="Kind"/>.</summary>
-public readonly record struct Command
+public record struct Command
 {
     /// <summary>What to do.</summary>
     public CommandKind Kind { get; init; }
@@ -54,7 +54,7 @@ public readonly record struct Command
     public int PayloadOffset { get; init; }
 
     /// <summary>Bytes of payload: table entries (UpdateTable) or kernel arguments (Launch).</summary>
-    public int PayloadBytes { get; init; }
+    public int PayloadBytes { get; internal set; }
 }
 
 /// <summary>
@@ -134,8 +134,7 @@ public sealed class CommandList
         EnsurePayload(_payloadBytes + entryBytes);
         MemoryMarshal.Write(_payload.AsSpan(_payloadBytes), new TableEntry(index, value));
         _payloadBytes += entryBytes;
-        ref var last = ref _commands[_count - 1];
-        last = last with { PayloadBytes = last.PayloadBytes + entryBytes };
+        _commands[_count - 1].PayloadBytes += entryBytes;
     }
 
     /// <summary>Launches a kernel; the arguments are captured here.</summary>
