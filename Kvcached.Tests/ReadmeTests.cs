@@ -4,6 +4,7 @@ using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Engine;
 using Kvcached.Memory;
+using Kvcached.Tests.Simulation;
 using Xunit;
 
 namespace Kvcached.Tests;
@@ -128,6 +129,14 @@ public sealed partial class ReadmeTests
     }
 
     [Fact]
+    public void The_simulation_page_lists_every_class_of_order_that_tests_drop()
+    {
+        var listed = OrderCell().Matches(Between(Read("docs/simulation.md"), "## Every order matters", "\n## ")).Select(match => match.Groups[1].Value);
+        var dropped = DroppedOrderTests.Orders.Concat(DroppedOrderTests.Implied).Select(row => (string)row[0]);
+        Assert.Equal(dropped.Order(), listed.Distinct().Order());
+    }
+
+    [Fact]
     public void Names_in_the_architecture_occur_in_the_sources()
     {
         var sources = string.Join('\n', SourcePaths().Where(path => !path.EndsWith("ReadmeTests.cs", StringComparison.Ordinal)).Select(File.ReadAllText));
@@ -194,6 +203,9 @@ public sealed partial class ReadmeTests
 
     [GeneratedRegex(@"^\| `(\w+)` \|", RegexOptions.Multiline)]
     private static partial Regex RuleRow();
+
+    [GeneratedRegex(@"\| `((?:wait|queue|observed) [^`]+)` ")]
+    private static partial Regex OrderCell();
 
     [GeneratedRegex(@"`([A-Z]\w*(?:\.[A-Z]\w*)?)`")]
     private static partial Regex CodeName();

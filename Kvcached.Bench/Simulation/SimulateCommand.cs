@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
-using Kvcached.Engine;
 
 namespace Kvcached.Bench.Simulation;
 
@@ -14,14 +13,30 @@ internal static class SimulateCommand
         var first = new Option<long>("--first") { Description = "First seed.", DefaultValueFactory = _ => 1 };
         var ops = new Option<int>("--ops") { Description = "Operations of a program.", DefaultValueFactory = _ => 2000 };
         var clients = new Option<int>("--clients") { Description = "Clients that share the pool.", DefaultValueFactory = _ => 3 };
-        var drop = new Option<WaitReason>("--drop") { Description = "Class of wait that is dropped, to see it noticed (Kvcached/Engine/WaitReason.cs).", HelpName = "class" };
+        var drop = new Option<DroppedOrder[]>("--drop")
+        {
+            Description = "Class of order that is dropped, to see it noticed: \"wait CopyOutAfterWriter\", \"queue lane in: lane In before lane Begin\", \"observed lane End\" (docs/simulation.md).",
+            HelpName = "order",
+            CustomParser = result =>
+            {
+                try
+                {
+                    return [.. result.Tokens.Select(token => DroppedOrder.Parse(token.Value))];
+                }
+                catch (FormatException exception)
+                {
+                    result.AddError(exception.Message);
+                    return [];
+                }
+            },
+        };
         var trace = new Option<bool>("--trace") { Description = "Print every submission and slice of the programs." };
         var command = new Command("simulate", "Runs random programs over the engine on the simulated device.") { seeds, first, ops, clients, drop, trace };
-        command.SetAction(result => Run(result.GetValue(seeds), result.GetValue(first), result.GetValue(ops), result.GetValue(clients), result.GetValue(drop), result.GetValue(trace)));
+        command.SetAction(result => Run(result.GetValue(seeds), result.GetValue(first), result.GetValue(ops), result.GetValue(clients), result.GetValue(drop) ?? [], result.GetValue(trace)));
         return command;
     }
 
-    private static int Run(long seeds, long first, int ops, int clients, WaitReason drop, bool trace)
+    private static int Run(long seeds, long first, int ops, int clients, DroppedOrder[] drop, bool trace)
     {
         foreach (var (name, value, min, max) in ((string, long, long, long)[])[("--seeds", seeds, 1, long.MaxValue), ("--first", first, 0, long.MaxValue - seeds), ("--ops", ops, 1, 100_000_000), ("--clients", clients, 1, 8)])
         {
@@ -41,7 +56,7 @@ internal static class SimulateCommand
         using var progress = new Timer(_ => Console.Error.WriteLine($"{Volatile.Read(ref done)} of {seeds} seeds, {Stopwatch.GetElapsedTime(start).TotalSeconds:F0} s"), null, 2000, 2000);
         Parallel.For(0, seeds, new ParallelOptions { MaxDegreeOfParallelism = trace ? 1 : Environment.ProcessorCount }, (i, loop) =>
         {
-            var result = SimulationRun.Run(new SimulationOptions { Seed = (ulong)(first + i), Operations = ops, Clients = clients, DroppedReason = drop, Trace = trace ? Console.Error : null });
+            var result = SimulationRun.Run(new SimulationOptions { Seed = (ulong)(first + i), Operations = ops, Clients = clients, Dropped = drop, Trace = trace ? Console.Error : null });
             lock (gate)
             {
                 total.Add(result.Coverage);
@@ -62,9 +77,9 @@ internal static class SimulateCommand
             Console.Error.WriteLine($"seed {found.Seed}: {found.Message}");
         }
 
-        if (drop != WaitReason.None)
+        if (DroppedOrder.WaitsOf(drop) != 0)
         {
-            Console.Error.WriteLine($"{drop}: {dropped} waits dropped, {implied} of them implied by waits that stayed");
+            Console.Error.WriteLine($"{dropped} waits dropped, {implied} of them implied by waits that stayed");
         }
 
         Report(total, done, Stopwatch.GetElapsedTime(start).TotalSeconds, violation?.Seed);

@@ -1,5 +1,3 @@
-using Kvcached.Engine;
-
 namespace Kvcached.Bench.Simulation;
 
 /// <summary>A random program over the engine, on the simulated device: everything follows from these.</summary>
@@ -14,8 +12,8 @@ public sealed record SimulationOptions
     /// <summary>Clients that share the pool.</summary>
     public int Clients { get; init; } = 3;
 
-    /// <summary>Class of wait that is dropped.</summary>
-    internal WaitReason DroppedReason { get; init; }
+    /// <summary>Orders that the run does without.</summary>
+    public IReadOnlyList<DroppedOrder> Dropped { get; init; } = [];
 
     /// <summary>Rule that is broken, by name, where the assembly is built so that rules can be (<c>docs/simulation.md</c>).</summary>
     public string Fault { get; init; } = nameof(Memory.RuleFault.None);
@@ -25,7 +23,7 @@ public sealed record SimulationOptions
 
     /// <summary>The command that replays this run.</summary>
     public string Replay => $"dotnet run -c Release --project Kvcached.Bench -- simulate --seeds 1 --first {Seed} --ops {Operations} --clients {Clients}"
-        + (DroppedReason == WaitReason.None ? string.Empty : $" --drop {DroppedReason}");
+        + string.Concat(Dropped.Select(order => $" --drop \"{order}\""));
 }
 
 /// <summary>What a run came to.</summary>
@@ -39,6 +37,9 @@ public sealed record SimulationResult
 
     /// <summary>Operations by kind, and what became of them.</summary>
     public required SimulationCoverage Coverage { get; init; }
+
+    /// <summary>Every class of order that there was.</summary>
+    public required IReadOnlyList<DroppedOrder> Orders { get; init; }
 
     /// <summary>Waits of the dropped reasons that were dropped, and those that a wait which stayed implied.</summary>
     public long DroppedWaits { get; init; }

@@ -44,10 +44,12 @@ public sealed partial class SimulationRun : IDisposable
             LagObservation = setup.LagsObservation,
             CellBytes = CellBytesOf,
             OwnerOf = OwnerOf,
+            ForgetsOrder = DroppedOrder.QueueOrdersOf(options.Dropped),
+            ForgetsObservation = DroppedOrder.ObservedOf(options.Dropped),
             Trace = options.Trace,
             Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number])],
         });
-        _dropping = new WaitDroppingDevice(_sim, options.DroppedReason == WaitReason.None ? 0 : 1UL << (int)options.DroppedReason);
+        _dropping = new WaitDroppingDevice(_sim, DroppedOrder.WaitsOf(options.Dropped));
         _host = new EngineHost(_dropping, new EngineSizes
         {
             PoolBytes = setup.PoolUnits * UnitBytes,
@@ -127,6 +129,7 @@ public sealed partial class SimulationRun : IDisposable
             Violation = violation is null ? null : $"{violation}\nreplay: {_options.Replay}",
             TraceHash = _sim.TraceHash,
             Coverage = _coverage,
+            Orders = [.. DroppedOrder.AllOf(_sim)],
             DroppedWaits = dropped,
             ImpliedWaits = implied,
             Operations = _planned,

@@ -38,9 +38,9 @@ public class SimRaceTests
             }
         }
 
-        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, waits: false), new SimOptions { ForgetsOrder = label => label == "b" });
-        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, waits: true), new SimOptions { ForgetsOrder = label => label == "a" });
-        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, rig => Program(rig, waits: false), new SimOptions { ForgetsOrder = label => label == "a" });
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, waits: false), new SimOptions { ForgetsOrder = order => order.Queue == "b" });
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, waits: true), new SimOptions { ForgetsOrder = order => order.Queue == "a" });
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, rig => Program(rig, waits: false), new SimOptions { ForgetsOrder = order => order.Queue == "a" });
     }
 
     [Fact]

@@ -20,7 +20,7 @@ public sealed partial class SimDevice
         }
 
         work.Tick = ++queue.LastTick;
-        work.Actor = queue.ActorOf(work.Tick);
+        work.Actor = queue.Forgetful?.NextActor(work.Signal) ?? queue.Actor;
         if (work.Tick > Epoch.MaxTick)
         {
             throw new InvalidOperationException($"{queue.Label} has had {Epoch.MaxTick} submissions, the most that are tracked.");
@@ -28,6 +28,7 @@ public sealed partial class SimDevice
 
         Release(_hosts[Host], out work.Submitted);
         queue.Enqueue(work);
+        queue.NoteSignal(work.Signal);
         queue.Remember(work);
         _count.Submissions++;
         _count.Commands += work.CommandCount;

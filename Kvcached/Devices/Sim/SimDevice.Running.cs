@@ -136,11 +136,7 @@ public sealed partial class SimDevice
     {
         work.Started = true;
         ref var clock = ref queue.Clock;
-        if (queue.ForgetsOrder)
-        {
-            clock = default;
-        }
-
+        queue.Forgetful?.Begin(work.Signal, ref clock);
         clock.Join(in work.Submitted);
         foreach (ref readonly var wait in work.WaitSpan)
         {
@@ -220,6 +216,7 @@ public sealed partial class SimDevice
         var signal = work.Signal;
         var value = work.Value;
         var actor = work.Actor;
+        queue.Forgetful?.End(signal, in queue.Clock);
         Options.Trace?.WriteLine($"signal {work}");
         Forget(work);
         if (value > signal.Reached)

@@ -23,9 +23,6 @@ public sealed partial class SimDevice : IDevice
     /// <summary>Owner of what no client rule applies to.</summary>
     public const int Unowned = -2;
 
-    /// <summary>Actors that the submissions of a queue whose order is forgotten are in turn.</summary>
-    public const int ForgetfulActors = 4;
-
     private const int DefaultCellBytes = 256;
     private const ulong MaxValue = (1ul << 48) - 1;
 
@@ -82,6 +79,16 @@ public sealed partial class SimDevice : IDevice
 
     /// <summary>The violation that ended the run; null while there is none.</summary>
     public SimViolation? Violation { get; private set; }
+
+    /// <summary>The orders that queues give, by what has been submitted to them.</summary>
+    public IEnumerable<QueueOrder> QueueOrders =>
+        from queue in _queues.Take(_actors).OfType<SimQueue>()
+        from earlier in queue.Signals
+        from later in queue.Signals
+        select new QueueOrder(queue.Label, earlier.Label, later.Label);
+
+    /// <summary>Labels of the timelines, in the order in which they were created.</summary>
+    public IEnumerable<string> TimelineLabels => _timelines.Select(timeline => timeline.Label);
 
     /// <summary>After <see cref="Dispose"/>: what was not disposed before the device was.</summary>
     public IReadOnlyList<string> Leaks { get; private set; } = [];
@@ -147,13 +154,13 @@ public sealed partial class SimDevice : IDevice
     {
         ArgumentNullException.ThrowIfNull(label);
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        var forgetsOrder = Options.ForgetsOrder?.Invoke(label) ?? false;
-        var queue = (forgetsOrder ? null : TakeOver(label)) ?? new SimQueue(this, label, NextActors(label, forgetsOrder ? ForgetfulActors : 1), OwnerOf(label));
-        foreach (var actor in queue.Actors)
+        var queue = TakeOver(label) ?? new SimQueue(this, label, NextActor(label), OwnerOf(label));
+        if (Options.ForgetsOrder is { } forgets)
         {
-            _queues[actor] = queue;
+            queue.Forgetful = new ForgetfulOrder(label, forgets, () => NextSpareActor(queue));
         }
 
+        _queues[queue.Actor] = queue;
         return queue;
     }
 
@@ -315,17 +322,12 @@ public sealed partial class SimDevice : IDevice
 
     private int OwnerOf(string label) => Options.OwnerOf?.Invoke(label) ?? Unowned;
 
-    /// <summary>The further actors of a queue come from the end, so that queues have the same first ones, and run alike, however many they are.</summary>
-    private int[] NextActors(string label, int count)
+    /// <summary>A further actor of a queue. They come from the end: so queues have the same first ones, and run alike, whether they have others or not.</summary>
+    private int NextSpareActor(SimQueue queue)
     {
-        var actors = new int[count];
-        actors[0] = NextActor(label);
-        for (var i = 1; i < count; i++)
-        {
-            actors[i] = _spareActors > _actors ? --_spareActors : NextActor(label);
-        }
-
-        return actors;
+        var actor = _actors < _spareActors ? --_spareActors : NextActor(queue.Label);
+        _queues[actor] = queue;
+        return actor;
     }
 
     private int NextActor(string label) => _actors < _spareActors
@@ -344,7 +346,7 @@ public sealed partial class SimDevice : IDevice
         {
             if (old is { IsDisposed: true, Head: null })
             {
-                return new SimQueue(this, label, [old.Actor], OwnerOf(label)) { Clock = old.Clock, LastTick = old.LastTick };
+                return new SimQueue(this, label, old.Actor, OwnerOf(label)) { Clock = old.Clock, LastTick = old.LastTick };
             }
         }
 

@@ -28,11 +28,10 @@ public sealed record SimOptions
     public Func<string, bool>? ForgetsObservation { get; init; }
 
     /// <summary>
-    /// From a queue's label to whether the order of its submissions is forgotten. They still run in order; what is checked is that the order
-    /// which they need comes from waits. Orders of submissions a multiple of <see cref="SimDevice.ForgetfulActors"/> apart stay. Null
-    /// means no queue.
+    /// From an order that a queue gives to whether it is forgotten. Submissions still run in order; what is checked is that the order
+    /// which they need comes from elsewhere. Null means none.
     /// </summary>
-    public Func<string, bool>? ForgetsOrder { get; init; }
+    public Func<QueueOrder, bool>? ForgetsOrder { get; init; }
 
     /// <summary>Whether hosts may see a timeline's value late.</summary>
     public bool LagObservation { get; init; }

@@ -6,27 +6,19 @@ internal sealed class SimQueue : DeviceQueue
     private const int HistoryLength = 1024;
 
     private readonly SimDevice _device;
-    private readonly int[] _actors;
     private SubmissionRecord[] _history = new SubmissionRecord[32];
 
-    /// <summary>Creates a queue whose submissions are one actor, or, where their order is forgotten, several in turn.</summary>
-    public SimQueue(SimDevice device, string label, int[] actors, int owner)
+    public SimQueue(SimDevice device, string label, int actor, int owner)
         : base(label)
     {
         _device = device;
-        _actors = actors;
+        Actor = actor;
         Owner = owner;
     }
 
     public SimDevice Device => _device;
 
-    public ReadOnlySpan<int> Actors => _actors;
-
-    /// <summary>Its first actor, which names the queue where actors do.</summary>
-    public int Actor => _actors[0];
-
-    /// <summary>Whether a submission knows nothing of those before it.</summary>
-    public bool ForgetsOrder => _actors.Length > 1;
+    public int Actor { get; }
 
     public int Owner { get; set; }
 
@@ -36,6 +28,12 @@ internal sealed class SimQueue : DeviceQueue
 
     public uint LastTick { get; set; }
 
+    /// <summary>The timelines that its submissions have signalled.</summary>
+    public List<SimTimeline> Signals { get; } = [];
+
+    /// <summary>What its submissions know of those before them, where some of that is forgotten.</summary>
+    public ForgetfulOrder? Forgetful { get; set; }
+
     public SimWork? Head { get; private set; }
 
     public SimWork? Tail { get; private set; }
@@ -44,9 +42,6 @@ internal sealed class SimQueue : DeviceQueue
     public VectorClock Clock;
 
     public ulong Bit => 1ul << Actor;
-
-    /// <summary>The actor of a submission.</summary>
-    public int ActorOf(uint tick) => _actors.Length == 1 ? _actors[0] : _actors[tick % (uint)_actors.Length];
 
     public override void Submit(ReadOnlySpan<WaitPoint> waits, CommandList commands, TimelinePoint signal) =>
         _device.Submit(this, waits, commands, signal);
@@ -76,6 +71,14 @@ internal sealed class SimQueue : DeviceQueue
         else
         {
             Head.Previous = null;
+        }
+    }
+
+    public void NoteSignal(SimTimeline timeline)
+    {
+        if (!Signals.Contains(timeline))
+        {
+            Signals.Add(timeline);
         }
     }
 
