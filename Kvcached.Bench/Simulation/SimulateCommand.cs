@@ -82,8 +82,15 @@ internal static class SimulateCommand
             Console.Error.WriteLine($"{dropped} waits dropped, {implied} of them implied by waits that stayed");
         }
 
+        CoverageTable.Write(total, Console.Error);
+        var faults = CoverageTable.Faults(total, total.Planned);
+        foreach (var fault in faults)
+        {
+            Console.Error.WriteLine(fault);
+        }
+
         Report(total, done, Stopwatch.GetElapsedTime(start).TotalSeconds, violation?.Seed);
-        return violation is null ? 0 : 1;
+        return violation is null && (faults.Count == 0 || drop.Length > 0) ? 0 : 1;
     }
 
     private static void Report(SimulationCoverage coverage, long seeds, double seconds, ulong? violation)
@@ -133,13 +140,8 @@ internal static class SimulateCommand
         json.WriteStartObject("coverage");
         foreach (var command in Enum.GetValues<SimulatedCommand>())
         {
-            if (command is SimulatedCommand.Create or SimulatedCommand.Commit)
-            {
-                continue;
-            }
-
             json.WriteStartObject(command.ToString());
-            foreach (var state in Enum.GetValues<SimulatedBlockState>())
+            foreach (var state in Enum.GetValues<BlockCondition>())
             {
                 json.WriteStartArray(state.ToString());
                 json.WriteNumberValue(coverage.Met(command, state, isLive: false));

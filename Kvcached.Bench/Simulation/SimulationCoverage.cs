@@ -32,41 +32,19 @@ public enum SimulatedCommand
 
     /// <summary>Moves blocks on the background queue.</summary>
     MoveInBackground,
-}
 
-/// <summary>States of a block that a command can meet.</summary>
-public enum SimulatedBlockState
-{
-    /// <summary>The sequence has no block.</summary>
-    None,
-
-    /// <summary>On the device, with no valid cold copy.</summary>
-    Dirty,
-
-    /// <summary>On the device, its copy-out not observed.</summary>
-    Cleaning,
-
-    /// <summary>On the device and cold.</summary>
-    Clean,
-
-    /// <summary>On the device, its copy-in or move not observed.</summary>
-    Arriving,
-
-    /// <summary>Cold alone, its copy-out not observed.</summary>
-    Leaving,
-
-    /// <summary>Cold alone.</summary>
-    Cold,
+    /// <summary>What steps and transfers do to others: a block is dropped to make room.</summary>
+    MakeRoom,
 }
 
 /// <summary>
-/// Counts: operations by kind and outcome, and which commands met which states of a sequence's first and last block, while a step in flight
-/// covered the sequence and while none did.
+/// Counts: operations by kind and outcome, and which commands met blocks in which conditions, while a step in flight covered them and while none
+/// did. What cannot be met, and why, is in <see cref="ImpossibleCoverage"/>.
 /// </summary>
 public sealed class SimulationCoverage
 {
     private static readonly int _commands = Enum.GetValues<SimulatedCommand>().Length;
-    private static readonly int _states = Enum.GetValues<SimulatedBlockState>().Length;
+    private static readonly int _states = Enum.GetValues<BlockCondition>().Length;
 
     private readonly long[] _operations = new long[_commands];
     private readonly long[] _met = new long[_commands * _states * 2];
@@ -99,13 +77,13 @@ public sealed class SimulationCoverage
     public long Operations(SimulatedCommand command) => _operations[(int)command];
 
     /// <summary>How often a command met a state.</summary>
-    public long Met(SimulatedCommand command, SimulatedBlockState state, bool isLive) => _met[IndexOf(command, state, isLive)];
+    public long Met(SimulatedCommand command, BlockCondition state, bool isLive) => _met[IndexOf(command, state, isLive)];
 
     /// <summary>Counts an operation.</summary>
     public void Count(SimulatedCommand command) => _operations[(int)command]++;
 
     /// <summary>Counts a block that a command meets.</summary>
-    public void Meet(SimulatedCommand command, SimulatedBlockState state, bool isLive) => _met[IndexOf(command, state, isLive)]++;
+    public void Meet(SimulatedCommand command, BlockCondition state, bool isLive) => _met[IndexOf(command, state, isLive)]++;
 
     /// <summary>Adds another run's counts.</summary>
     public void Add(SimulationCoverage other)
@@ -129,5 +107,5 @@ public sealed class SimulationCoverage
         Cleaned += other.Cleaned;
     }
 
-    private static int IndexOf(SimulatedCommand command, SimulatedBlockState state, bool isLive) => ((((int)command * _states) + (int)state) * 2) + (isLive ? 1 : 0);
+    private static int IndexOf(SimulatedCommand command, BlockCondition state, bool isLive) => ((((int)command * _states) + (int)state) * 2) + (isLive ? 1 : 0);
 }

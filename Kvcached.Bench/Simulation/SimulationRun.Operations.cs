@@ -80,10 +80,12 @@ public sealed partial class SimulationRun
 
         foreach (var sequence in step.Sequences)
         {
-            Meet(SimulatedCommand.Step, sequence);
+            _census.Meet(SimulatedCommand.Step, sequence.Handle);
         }
 
+        _census.BeforeRoomIsMade();
         step.Status = _host.Engine.Begin(lane.State, batch[..count]);
+        _census.AfterRoomWasMade();
         if (step.Status == KvStepStatus.TooManySteps)
         {
             _coverage.TooManySteps++;
@@ -133,7 +135,7 @@ public sealed partial class SimulationRun
 
     private void Truncate(SimulatedClient client, SimulatedSequence sequence, int tokens)
     {
-        Meet(SimulatedCommand.Truncate, sequence);
+        _census.Meet(SimulatedCommand.Truncate, sequence.Handle);
         _host.Engine.Sequences.Truncate(client.State, sequence.Handle, tokens);
         Note(sequence, new PendingAct(null, 0, tokens, Free: false), sequence.PendingLane);
         _coverage.Count(SimulatedCommand.Truncate);
@@ -141,7 +143,7 @@ public sealed partial class SimulationRun
 
     private void Free(SimulatedClient client, SimulatedSequence sequence)
     {
-        Meet(SimulatedCommand.Free, sequence);
+        _census.Meet(SimulatedCommand.Free, sequence.Handle);
         _host.Engine.Sequences.Free(client.State, sequence.Handle);
         client.Slots.AsSpan().Replace(sequence, null);
         _coverage.Count(SimulatedCommand.Free);
@@ -156,7 +158,8 @@ public sealed partial class SimulationRun
 
     private void Transfer(in SimulatedOperation operation, SimulatedLane lane, SimulatedSequence sequence)
     {
-        Meet(operation.Command, sequence);
+        _census.Meet(operation.Command, sequence.Handle);
+        _census.BeforeRoomIsMade();
         var transfers = _host.Engine.Transfers;
         var (from, count) = (operation.Amount & 3, 1 + (operation.Amount >> 2 & 3));
         _ = operation.Command switch
@@ -168,6 +171,11 @@ public sealed partial class SimulationRun
             SimulatedCommand.MoveInBackground => transfers.Move(lane.State, sequence.Handle, from, count, background: true),
             _ => throw new ArgumentOutOfRangeException(nameof(operation), operation.Command, "No transfer."),
         };
+        if (operation.Command is not SimulatedCommand.Evict)
+        {
+            _census.AfterRoomWasMade();
+        }
+
         _coverage.Count(operation.Command);
     }
 
@@ -228,37 +236,5 @@ public sealed partial class SimulationRun
         {
             throw new InvalidOperationException($"Sequence {sequence.Id} has {state.Tokens} tokens ({state.BegunTokens} begun, refused: {state.Refused}); the program knows of {sequence.Versions.Count} (refused: {sequence.IsRefused}).");
         }
-    }
-
-    private void Meet(SimulatedCommand command, SimulatedSequence sequence)
-    {
-        var state = _host.Engine.State.Sequences.Find(sequence.Handle)!;
-        var row = state.Rows[0];
-        if (row.Count == 0)
-        {
-            _coverage.Meet(command, SimulatedBlockState.None, state.IsLive);
-            return;
-        }
-
-        _coverage.Meet(command, StateOf(row[0]), state.IsLive);
-        _coverage.Meet(command, StateOf(row[row.Count - 1]), state.IsLive);
-    }
-
-    private SimulatedBlockState StateOf(int number)
-    {
-        ref var block = ref _host.Engine.State.Blocks[number];
-        var timelines = _host.Engine.State.Timelines;
-        var copying = !timelines.IsObserved(block.CopyOut);
-        if (!block.IsResident)
-        {
-            return copying ? SimulatedBlockState.Leaving : SimulatedBlockState.Cold;
-        }
-
-        if (block.Writer.Kind != TimelineKind.End && !timelines.IsObserved(block.Writer))
-        {
-            return SimulatedBlockState.Arriving;
-        }
-
-        return !block.IsClean ? SimulatedBlockState.Dirty : copying ? SimulatedBlockState.Cleaning : SimulatedBlockState.Clean;
     }
 }

@@ -27,6 +27,7 @@ public sealed partial class SimulationRun : IDisposable
     private readonly List<SimulatedStep> _steps = [];
     private readonly List<SimulatedSequence> _settling = [];
     private readonly SimulationCoverage _coverage = new();
+    private readonly BlockCensus _census;
     private readonly CommandList _commands = new();
     private uint _nextVersion;
     private int _planned;
@@ -61,6 +62,7 @@ public sealed partial class SimulationRun : IDisposable
             CleanAheadBlocks = setup.CleanAheadBlocks,
         });
         _checks = new EngineChecks(_host.Engine);
+        _census = new BlockCensus(_host.Engine.State, _coverage);
         _kernel = _sim.LoadKernel("step");
         foreach (var client in setup.Clients)
         {
@@ -195,7 +197,10 @@ public sealed partial class SimulationRun : IDisposable
     {
         if (!operation.SkipsTurn)
         {
+            // Steps that wait are served now, and make room.
+            _census.BeforeRoomIsMade();
             _host.Turn();
+            _census.AfterRoomWasMade();
             Settle();
         }
 

@@ -1,0 +1,83 @@
+using Kvcached.Engine;
+using Kvcached.Sequences;
+
+namespace Kvcached.Bench.Simulation;
+
+/// <summary>
+/// Notes in which conditions commands meet blocks, and whether a step in flight covers them: one of their sequence that has not been observed as ended, the
+/// one that wrote them included. What an operation drops of other sequences to make room is told by looking at all blocks before it and
+/// at those that are gone after it.
+/// </summary>
+internal sealed class BlockCensus(EngineState state, SimulationCoverage coverage)
+{
+    private readonly List<(int Number, BlockCondition Condition, bool IsLive)> _resident = [];
+    private long _evicted;
+
+    /// <summary>Counts every block of a sequence that a command is about; None for a row that has none.</summary>
+    public void Meet(SimulatedCommand command, SequenceHandle handle)
+    {
+        var sequence = state.Sequences.Find(handle)!;
+        for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
+        {
+            var row = sequence.Rows[r];
+            if (row.Count == 0)
+            {
+                coverage.Meet(command, BlockCondition.None, sequence.IsLive);
+            }
+
+            for (var i = 0; i < row.Count; i++)
+            {
+                var condition = BlockConditions.Of(in state.Blocks[row[i]], state.Timelines);
+                coverage.Meet(command, condition, IsCovered(sequence, condition));
+            }
+        }
+    }
+
+    /// <summary>Notes what is on the device, before something that may make room.</summary>
+    public void BeforeRoomIsMade()
+    {
+        _evicted = state.Counters.EvictedBlocks;
+        _resident.Clear();
+        foreach (var sequence in state.Sequences.All)
+        {
+            if (!sequence.InUse || sequence.ResidentBytes == 0)
+            {
+                continue;
+            }
+
+            for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
+            {
+                var row = sequence.Rows[r];
+                for (var i = 0; row.ResidentBlocks > 0 && i < row.Count; i++)
+                {
+                    ref var block = ref state.Blocks[row[i]];
+                    if (block.IsResident)
+                    {
+                        var condition = BlockConditions.Of(in block, state.Timelines);
+                        _resident.Add((row[i], condition, IsCovered(sequence, condition)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// <summary>Counts what has been dropped since.</summary>
+    public void AfterRoomWasMade()
+    {
+        if (state.Counters.EvictedBlocks == _evicted)
+        {
+            return;
+        }
+
+        foreach (var (number, condition, isLive) in _resident)
+        {
+            if (!state.Blocks[number].IsResident)
+            {
+                coverage.Meet(SimulatedCommand.MakeRoom, condition, isLive);
+            }
+        }
+    }
+
+    private static bool IsCovered(SequenceState sequence, BlockCondition condition) =>
+        sequence.IsLive || condition is BlockCondition.WrittenDirty or BlockCondition.WrittenCleaning or BlockCondition.WrittenClean;
+}

@@ -1,0 +1,17 @@
+namespace Kvcached.Bench.Simulation;
+
+/// <summary>Commands that never meet a block in some condition, and why. Every other pair is possible, and must be met.</summary>
+public static class ImpossibleCoverage
+{
+    private static readonly (Predicate<(SimulatedCommand Command, BlockCondition Condition, bool IsLive)> Covers, string Reason)[] _rules =
+    [
+        (pair => pair.Command is SimulatedCommand.Create, "it makes a sequence, and meets none"),
+        (pair => pair.Command is SimulatedCommand.Commit, "it tells token ids, and touches no block"),
+        (pair => pair.Command is SimulatedCommand.MakeRoom && pair.Condition is (BlockCondition.None or BlockCondition.Leaving or BlockCondition.Cold), "it drops what is on the device"),
+        (pair => !pair.IsLive && pair.Condition is (BlockCondition.WrittenDirty or BlockCondition.WrittenCleaning or BlockCondition.WrittenClean), "the step that wrote it is in flight"),
+    ];
+
+    /// <summary>Why a command cannot meet a condition, or null if it can.</summary>
+    public static string? ReasonFor(SimulatedCommand command, BlockCondition condition, bool isLive) =>
+        Array.Find(_rules, rule => rule.Covers((command, condition, isLive))).Reason;
+}
