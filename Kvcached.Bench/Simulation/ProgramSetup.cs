@@ -72,7 +72,9 @@ public sealed record ClientSetup(IReadOnlyList<LayoutSetup> Layouts, IReadOnlyLi
         var layouts = new LayoutSetup[1 + random.Next(2)];
         for (var i = 0; i < layouts.Length; i++)
         {
-            layouts[i] = new LayoutSetup(64 << random.Next(3), 2 << random.Next(3), hasSmallPool || random.OneIn(4) ? 4 + random.Next(12) : 0);
+            // One in six has blocks that do not fill a unit: its segments have two or four.
+            var (tokenBytes, tokens) = !hasSmallPool && random.OneIn(6) ? (320 << random.Next(2), 8) : (64 << random.Next(3), 2 << random.Next(3));
+            layouts[i] = new LayoutSetup(tokenBytes, tokens, hasSmallPool || random.OneIn(4) ? 4 + random.Next(12) : 0);
         }
 
         if (layouts.Length == 2 && random.OneIn(4))

@@ -33,9 +33,11 @@ public sealed record SimulatedProgram
     {
         var recent = new int[clients];
         var last = default(SimulatedOperation);
+        var returns = false;
         for (; count > 0; count--)
         {
-            last = random.OneIn(6) ? DrawReturn(last, ref random) : DrawOperation(recent, ref random);
+            returns = random.Next(8) < (returns ? 6 : 1);
+            last = returns ? DrawReturn(last, ref random) : DrawOperation(recent, ref random);
             yield return last with
             {
                 SkipsTurn = random.OneIn(4),
@@ -67,10 +69,24 @@ public sealed record SimulatedProgram
         };
     }
 
-    /// <summary>Out and in again: what the last operation touched is evicted on its lane; what it evicted is reloaded by a step of the other.</summary>
-    private static SimulatedOperation DrawReturn(in SimulatedOperation last, ref SimRandom random) => last.Command == SimulatedCommand.Evict
-        ? last with { Command = SimulatedCommand.Step, Lane = last.Lane + 1, Tokens = DrawTokens(ref random) }
-        : last with { Command = SimulatedCommand.Evict };
+    /// <summary>
+    /// Back to what the last operation touched: what it evicted is reloaded by a step of the other lane, what it freed or cut grows again, what a
+    /// step used is evicted, cut, freed, or used again at once.
+    /// </summary>
+    private static SimulatedOperation DrawReturn(in SimulatedOperation last, ref SimRandom random) => last.Command switch
+    {
+        SimulatedCommand.Evict => last with { Command = SimulatedCommand.Step, Lane = last.Lane + 1, Tokens = DrawTokens(ref random) },
+        SimulatedCommand.Free => last with { Command = SimulatedCommand.Create },
+        SimulatedCommand.Create or SimulatedCommand.Truncate => last with { Command = SimulatedCommand.Step, Tokens = DrawTokens(ref random) },
+        SimulatedCommand.Step => random.Next(8) switch
+        {
+            < 4 => last with { Command = SimulatedCommand.Evict },
+            < 6 => last with { Command = SimulatedCommand.Truncate },
+            < 7 => last with { Tokens = DrawTokens(ref random) },
+            _ => last with { Command = SimulatedCommand.Free },
+        },
+        _ => last with { Command = SimulatedCommand.Evict },
+    };
 
     private static SimulatedCommand DrawCommand(ref SimRandom random) => random.Next(100) switch
     {

@@ -38,6 +38,9 @@ internal enum RuleFault
     /// <summary>A point is taken out of a frontier one signal before it has been observed.</summary>
     PrunedEarly,
 
+    /// <summary>The upper half of a run of units that is split forgets the run's frontier.</summary>
+    SplitForgetsFrontier,
+
     /// <summary>A row is given back without its frontier.</summary>
     RowFrontierLost,
 

@@ -140,7 +140,11 @@ internal sealed class UnitMap
             var upper = _units[run.StartUnit + run.Units];
             upper.Order = run.Order;
             upper.Frontier.Clear();
-            upper.Frontier.Add(run.Frontier.Points, _timelines);
+            if (!RuleFaults.Is(RuleFault.SplitForgetsFrontier))
+            {
+                upper.Frontier.Add(run.Frontier.Points, _timelines);
+            }
+
             Release(upper, merge: false);
         }
     }
