@@ -85,6 +85,8 @@ internal sealed unsafe class AttentionSides : RatioSides
 
     public override double RunB() => Run(_contiguous, _b);
 
+    public override bool MeasuresBeside => _leastReadShare > 0;
+
     public override void RunBeside()
     {
         if (_leastReadShare > 0)

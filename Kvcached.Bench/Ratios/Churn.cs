@@ -8,11 +8,12 @@ namespace Kvcached.Bench.Ratios;
 /// </summary>
 internal sealed class Churn : IDisposable
 {
+    public const int Blocks = Sequences * BlocksEach;
+    public const long Bytes = (long)Blocks * EvictReloadSides.BlockBytes;
     private const int Sequences = 32;
     private const int BlocksEach = 8;
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
     private readonly KvCache _cache;
-    private readonly KvLane _lane;
     private readonly DeviceQueue _queue;
     private readonly CommandList _commands = new();
     private readonly KvSequence[] _sequences;
@@ -25,13 +26,15 @@ internal sealed class Churn : IDisposable
     public Churn(IDevice device, KvCache cache, KvModel model)
     {
         _cache = cache;
-        _lane = cache.OpenLane();
+        Lane = cache.OpenLane();
         _queue = device.CreateQueue("churn");
         _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => model.CreateSequence())];
         Cycle();
         _thread = new Thread(Run);
         _thread.Start();
     }
+
+    public KvLane Lane { get; }
 
     public void Resume() => _running.Set();
 
@@ -84,18 +87,18 @@ internal sealed class Churn : IDisposable
         Step(BlocksEach * EvictReloadSides.TokensPerBlock);
         foreach (var sequence in _sequences)
         {
-            sequence.Evict(_lane);
+            sequence.Evict(Lane);
         }
 
         foreach (var sequence in _sequences)
         {
-            sequence.Prefetch(_lane);
+            sequence.Prefetch(Lane);
         }
 
         var last = Step(newTokens: 0);
         if (!_cache.Wait(last.End, _limit))
         {
-            throw new InvalidOperationException($"A churning step is {_lane.StatusOf(last.Number)} after {_limit}.");
+            throw new InvalidOperationException($"A churning step is {Lane.StatusOf(last.Number)} after {_limit}.");
         }
     }
 
@@ -113,7 +116,7 @@ internal sealed class Churn : IDisposable
             batch[i] = new KvStepItem(_sequences[i], newTokens);
         }
 
-        var step = _lane.Begin(batch);
+        var step = Lane.Begin(batch);
         _queue.Submit([new WaitPoint(step.Begin.Timeline, step.Begin.Value)], _commands, step.End);
         return step;
     }

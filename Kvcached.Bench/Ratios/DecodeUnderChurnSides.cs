@@ -19,9 +19,8 @@ internal sealed unsafe class DecodeUnderChurnSides : RatioSides
     private const int QueryHeads = 32;
     private const int TokenSlack = 16;
     private const string PinKernel = "ratios.pin";
-    private const int PlainBytes = 32 << 20;
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
-    private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1, Kernels = [new CpuKernel(PinKernel, &PinItems, &Pin)] });
+    private readonly TappedDevice _device = new(new CpuDevice(new CpuDeviceOptions { Workers = 1, Kernels = [new CpuKernel(PinKernel, &PinItems, &Pin)] }));
     private readonly KvCache _cache;
     private readonly KvModel _model;
     private readonly KvLane _lane;
@@ -31,23 +30,24 @@ internal sealed unsafe class DecodeUnderChurnSides : RatioSides
     private readonly CommandList _commands = new();
     private readonly KvSequence[] _sequences;
     private readonly Churn _churn;
-    private readonly List<DeviceMemory> _memory = [];
-    private readonly ulong _scratch;
+    private readonly PlainCopies _plain;
+    private readonly DeviceMemory _scratch;
     private readonly uint _maxParts = AttentionArguments.PartsFor(Tokens + TokenSlack);
     private readonly List<double> _plainRates = [];
     private readonly List<double> _churnRates = [];
 
     public DecodeUnderChurnSides()
     {
-        _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = 192 << 20, ColdBytes = 128 << 20, CleanAhead = false });
+        _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = 192 << 20, ColdBytes = Churn.Bytes, CleanAhead = false });
         _model = _cache.RegisterModel("decode", EvictReloadSides.Layout);
         _lane = _cache.OpenLane();
         _queue = _device.CreateQueue("decode");
         _decode = _device.LoadKernel(CpuKernelLibrary.DecodePaged);
         _merge = _device.LoadKernel(CpuKernelLibrary.Merge);
         _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => _model.CreateSequence())];
-        _scratch = Allocate(QueryBytes * 2 + 4096 + (long)AttentionArguments.PartialBytes(Sequences, QueryHeads, _model.Shape().HeadDim, _maxParts));
+        _scratch = _device.Allocate(QueryBytes * 2 + 4096 + (long)AttentionArguments.PartialBytes(Sequences, QueryHeads, _model.Shape().HeadDim, _maxParts), MemoryKind.Device, "decode");
         _churn = new Churn(_device, _cache, _model);
+        _plain = new PlainCopies(_device, _churn.Lane, Churn.Blocks, EvictReloadSides.BlockBytes);
         PinWorker();
         Wait(Begin(Tokens));
     }
@@ -84,17 +84,10 @@ internal sealed unsafe class DecodeUnderChurnSides : RatioSides
         return Steps / Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    public override void RunBeside()
-    {
-        var memory = (byte*)(_memory.Count > 1 ? _memory[1].Address : Allocate(2L * PlainBytes));
-        var start = Stopwatch.GetTimestamp();
-        for (var i = 0; i < PlainBytes; i += EvictReloadSides.BlockBytes)
-        {
-            Buffer.MemoryCopy(memory + i, memory + PlainBytes + i, EvictReloadSides.BlockBytes, EvictReloadSides.BlockBytes);
-        }
+    public override bool MeasuresBeside => true;
 
-        _plainRates.Add(PlainBytes / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
-    }
+    // With the churn at rest, and where its copies run: off the worker's processor.
+    public override void RunBeside() => _plainRates.Add(_plain.Run());
 
     public override string? Missed(double a, double b) => RatioStatistics.Median(_churnRates) < RatioStatistics.Median(_plainRates) / 2
         ? $"{RatioStatistics.Median(_churnRates):F1} GB/s of churn; it must be half of the {RatioStatistics.Median(_plainRates):F1} GB/s of plain copies"
@@ -106,9 +99,10 @@ internal sealed unsafe class DecodeUnderChurnSides : RatioSides
     protected override void Dispose(bool disposing)
     {
         _churn.Dispose();
+        _plain.Dispose();
         _queue.Dispose();
         _cache.Dispose();
-        _memory.ForEach(memory => memory.Dispose());
+        _scratch.Dispose();
         _device.Dispose();
         ThreadPin.LetAllRun();
         base.Dispose(disposing);
@@ -170,21 +164,14 @@ internal sealed unsafe class DecodeUnderChurnSides : RatioSides
             Layer = layer,
             Format = ElementFormat.Float16,
         },
-        Queries = _scratch,
-        Outputs = _scratch + (ulong)QueryBytes,
+        Queries = _scratch.Address,
+        Outputs = _scratch.Address + (ulong)QueryBytes,
 
         // Zeros: all read and write the first row, in turn.
-        RowStarts = _scratch + (ulong)(2 * QueryBytes),
-        Partials = _scratch + (ulong)(2 * QueryBytes) + 4096,
+        RowStarts = _scratch.Address + (ulong)(2 * QueryBytes),
+        Partials = _scratch.Address + (ulong)(2 * QueryBytes) + 4096,
         MaxParts = _maxParts,
         QueryHeads = QueryHeads,
         Scale = 0.1f,
     };
-
-    private ulong Allocate(long bytes)
-    {
-        var memory = _device.Allocate(bytes, MemoryKind.Device, "decode");
-        _memory.Add(memory);
-        return memory.Address;
-    }
 }

@@ -5,8 +5,8 @@ using Kvcached.Devices.Cpu;
 namespace Kvcached.Bench.Ratios;
 
 /// <summary>
-/// Bytes per second through clean, drop and reload of sequences that fill the pool (A), and through as many block copies, as large, by as many
-/// queues (B): two, one out of the pool and one into it. GB/s, both directions.
+/// Bytes per second through clean, drop and reload of sequences that fill the pool (A), and through plain copies of the same bytes by the same
+/// threads (B). GB/s, both directions.
 /// </summary>
 internal sealed class EvictReloadSides : RatioSides
 {
@@ -16,29 +16,22 @@ internal sealed class EvictReloadSides : RatioSides
     private const int BlocksEach = 8;
     private const long Bytes = (long)Sequences * BlocksEach * BlockBytes;
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
-    private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1 });
+    private readonly TappedDevice _device = new(new CpuDevice(new CpuDeviceOptions { Workers = 1 }));
     private readonly KvCache _cache;
     private readonly KvLane _lane;
     private readonly KvSequence[] _sequences;
     private readonly DeviceQueue _queue;
-    private readonly DeviceQueue[] _copyQueues;
-    private readonly DeviceTimeline[] _copyTimelines;
-    private readonly DeviceMemory _pool;
-    private readonly DeviceMemory _cold;
     private readonly CommandList _commands = new();
-    private ulong _copies;
+    private readonly PlainCopies _plain;
 
     public EvictReloadSides()
     {
-        _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = Bytes, ColdBytes = Bytes * 2, CleanAhead = false });
+        _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = Bytes, ColdBytes = Bytes, CleanAhead = false });
         var model = _cache.RegisterModel("churn", Layout);
         _lane = _cache.OpenLane();
         _queue = _device.CreateQueue("client");
         _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => model.CreateSequence())];
-        _pool = _device.Allocate(Bytes, MemoryKind.Device, "plain pool");
-        _cold = _device.Allocate(Bytes, MemoryKind.Host, "plain cold");
-        _copyQueues = [_device.CreateQueue("plain out"), _device.CreateQueue("plain in")];
-        _copyTimelines = [_device.CreateTimeline("plain out"), _device.CreateTimeline("plain in")];
+        _plain = new PlainCopies(_device, _lane, Sequences * BlocksEach, BlockBytes);
     }
 
     /// <summary>Blocks of 256 KiB.</summary>
@@ -73,57 +66,15 @@ internal sealed class EvictReloadSides : RatioSides
         return 2 * Bytes / elapsed.TotalSeconds / 1e9;
     }
 
-    public override double RunB()
-    {
-        var start = Stopwatch.GetTimestamp();
-        for (var sequence = 0UL; sequence < Sequences; sequence++)
-        {
-            CopySequence(_copyQueues[0], [], (int)sequence, _cold, _pool, new TimelinePoint(_copyTimelines[0], _copies + sequence + 1));
-        }
-
-        // What the caches hold is then as it is on the other side: a sequence comes back after it went.
-        for (var sequence = 0UL; sequence < Sequences; sequence++)
-        {
-            var number = _copies + sequence + 1;
-            CopySequence(_copyQueues[1], [new WaitPoint(_copyTimelines[0], number)], (int)sequence, _pool, _cold, new TimelinePoint(_copyTimelines[1], number));
-        }
-
-        _copies += Sequences;
-        return _copyTimelines[1].WaitOnHost(_copies, _limit)
-            ? 2 * Bytes / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9
-            : throw new InvalidOperationException($"Plain copies are not done after {_limit}.");
-    }
+    public override double RunB() => _plain.Run();
 
     protected override void Dispose(bool disposing)
     {
-        foreach (var queue in _copyQueues)
-        {
-            queue.Dispose();
-        }
-
-        foreach (var timeline in _copyTimelines)
-        {
-            timeline.Dispose();
-        }
-
+        _plain.Dispose();
         _queue.Dispose();
         _cache.Dispose();
-        _pool.Dispose();
-        _cold.Dispose();
         _device.Dispose();
         base.Dispose(disposing);
-    }
-
-    private void CopySequence(DeviceQueue queue, ReadOnlySpan<WaitPoint> waits, int sequence, DeviceMemory target, DeviceMemory source, TimelinePoint signal)
-    {
-        for (var block = 0; block < BlocksEach; block++)
-        {
-            var offset = ((sequence * BlocksEach) + block) * (long)BlockBytes;
-            _commands.Copy(target, offset, source, offset, BlockBytes);
-        }
-
-        queue.Submit(waits, _commands, signal);
-        _commands.Clear();
     }
 
     /// <summary>A step over all sequences, observed as ended.</summary>

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime;
 using System.Runtime.ExceptionServices;
 
 namespace Kvcached.Bench.Ratios;
@@ -11,30 +12,18 @@ internal sealed record Comparison(RatioGoal Goal, params Func<RatioSides>[] Case
 }
 
 /// <summary>
-/// Drives a comparison: both sides in turn in one process, A twice a round with B between, each round the other way about, so that what
-/// drifts falls on both.
+/// Drives a comparison: both sides in turn in one process, so that each finds the caches as the other left them and what drifts falls on both.
+/// A round is a run of B and the runs of A on either side of it, A′ and A″; what is measured beside takes the place of B now and then.
 /// <code>
-///   round 0:  A  B  A′      value: median of ValueOf(√(A·A′), B)
-///   round 1:  A′ B  A       noise: median of A/A′, its 95 % interval
+///   A  B  A  B  A  …      value: median of ValueOf(√(A′·A″), B)
+///                         noise: median of A′/A″, the farther end of its 95 % interval
 /// </code>
 /// </summary>
 internal static class RatioRun
 {
-    /// <summary>Least rounds of a case; where they are short there are more, up to <see cref="MaxRounds"/>.</summary>
-    public const int Rounds = 31;
-
-    /// <summary>The same of a quick run.</summary>
-    public const int QuickRounds = 9;
-
-    private const int MaxRounds = 301;
     private const int WarmUpRounds = 3;
 
-    /// <summary>Code is compiled anew after 100 ms in which it was called often enough; only that is measured.</summary>
-    private static readonly TimeSpan _warmUpTime = TimeSpan.FromMilliseconds(400);
-
-    private static readonly TimeSpan _roundTime = TimeSpan.FromMilliseconds(60);
-
-    public static RatioResult Measure(Comparison comparison, int rounds)
+    public static RatioResult Measure(Comparison comparison, RatioPace pace)
     {
         var results = new List<RatioResult>();
         foreach (var open in comparison.Cases)
@@ -42,48 +31,63 @@ internal static class RatioRun
             using var sides = open();
             if (sides.IsPinned)
             {
-                OnPinnedThread(() => results.Add(Measure(comparison, sides, rounds)));
+                OnPinnedThread(() => results.Add(Measure(comparison, sides, pace)));
             }
             else
             {
-                results.Add(Measure(comparison, sides, rounds));
+                results.Add(Measure(comparison, sides, pace));
             }
         }
 
         return RatioResult.Deciding(results) with { Extra = [.. results.SelectMany(result => result.Extra)] };
     }
 
-    private static RatioResult Measure(Comparison comparison, RatioSides sides, int rounds)
+    private static RatioResult Measure(Comparison comparison, RatioSides sides, RatioPace pace)
     {
         if (comparison.IsCounted)
         {
             return Result(comparison.Goal, sides, [sides.RunA()], [sides.RunB()], []);
         }
 
-        WarmUp(sides);
-        List<double> a = [], b = [], again = [];
-        for (var start = Stopwatch.GetTimestamp(); a.Count < rounds || (a.Count < MaxRounds && Stopwatch.GetElapsedTime(start) < rounds * _roundTime);)
+        WarmUp(sides, pace);
+        List<double> a = [], b = [], aOverA = [];
+        var last = sides.RunA();
+        for (var start = Stopwatch.GetTimestamp(); b.Count < pace.Rounds || (b.Count < pace.MaxRounds && Stopwatch.GetElapsedTime(start) < pace.Rounds * pace.RoundTime);)
         {
-            sides.RunBeside();
-            var first = sides.RunA();
-            var other = sides.RunB();
-            var last = sides.RunA();
-            (first, last) = a.Count % 2 == 0 ? (first, last) : (last, first);
-            a.Add(first);
-            b.Add(other);
-            again.Add(last);
+            b.Add(sides.RunB());
+            var next = sides.RunA();
+            a.Add(Math.Sqrt(last * next));
+            aOverA.Add(last / next);
+            last = next;
+            if (sides.MeasuresBeside && b.Count % 2 == 1)
+            {
+                // In the place of B, since it is held against B; the next round begins with another A.
+                sides.RunBeside();
+                last = sides.RunA();
+            }
         }
 
-        return Result(comparison.Goal, sides, [.. a.Zip(again, (x, y) => Math.Sqrt(x * y))], [.. b], [.. a.Zip(again, (x, y) => x / y)]);
+        return Result(comparison.Goal, sides, [.. a], [.. b], [.. aOverA]);
     }
 
-    private static void WarmUp(RatioSides sides)
+    private static void WarmUp(RatioSides sides, RatioPace pace)
     {
         var start = Stopwatch.GetTimestamp();
-        for (var round = 0; round < WarmUpRounds || Stopwatch.GetElapsedTime(start) < _warmUpTime; round++)
+        var (compiled, compiledAt) = (0L, start);
+        for (var round = 0; round < WarmUpRounds || IsCold(); round++)
         {
             sides.RunA();
             sides.RunB();
+            if (JitInfo.GetCompiledMethodCount() != compiled)
+            {
+                (compiled, compiledAt) = (JitInfo.GetCompiledMethodCount(), Stopwatch.GetTimestamp());
+            }
+        }
+
+        bool IsCold()
+        {
+            var elapsed = Stopwatch.GetElapsedTime(start);
+            return elapsed < pace.WarmUpTime || (elapsed < pace.WarmUpLimit && Stopwatch.GetElapsedTime(compiledAt) < pace.SettledTime);
         }
     }
 

@@ -16,7 +16,10 @@ internal abstract class RatioSides : IDisposable
 
     public abstract double RunB();
 
-    /// <summary>Measures what the sides are held against, once a round.</summary>
+    /// <summary>Whether <see cref="RunBeside"/> measures something.</summary>
+    public virtual bool MeasuresBeside => false;
+
+    /// <summary>Measures what the sides are held against, over the bytes of B.</summary>
     public virtual void RunBeside()
     {
     }

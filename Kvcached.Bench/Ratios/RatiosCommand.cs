@@ -25,38 +25,43 @@ internal static class RatiosCommand
         new(AtMost("steady_state_allocation", "bytes", 0, RatioGoal.OfA), () => new SteadyStateSides()) { IsCounted = true },
     ];
 
-    public static Command Create()
+    public static Command Create() => Create((only, pace) => Run(All, only, pace, Console.Out, Console.Error));
+
+    /// <summary>The command line, and what to run with its names and at its pace.</summary>
+    internal static Command Create(Func<string?, RatioPace, int> run)
     {
         var only = new Option<string?>("--only") { Description = "Names of the goals to measure, separated by commas." };
-        var quick = new Option<bool>("--quick") { Description = $"At least {RatioRun.QuickRounds} runs of a case instead of {RatioRun.Rounds}; the sizes stay." };
+        var quick = new Option<bool>("--quick") { Description = $"At least {RatioPace.Quick.Rounds} runs of a case instead of {RatioPace.Full.Rounds}; the sizes stay." };
         var command = new Command("ratios", "Measures what must cost little beside what it is compared with; a JSON line for each goal.") { only, quick };
-        command.SetAction(result => Run(result.GetValue(only), result.GetValue(quick), Console.Out, Console.Error));
+        command.SetAction(result => run(result.GetValue(only), result.GetValue(quick) ? RatioPace.Quick : RatioPace.Full));
         return command;
     }
 
     /// <summary>Measures the goals that are named, or all, and writes a line for each.</summary>
     /// <returns>0 if no goal fails, 1 if one does, 2 where a name is unknown.</returns>
-    internal static int Run(string? only, bool isQuick, TextWriter output, TextWriter progress)
+    internal static int Run(IReadOnlyList<Comparison> comparisons, string? only, RatioPace pace, TextWriter output, TextWriter progress)
     {
-        var chosen = All;
         if (only is not null)
         {
-            var names = only.Split(',', StringSplitOptions.TrimEntries);
-            if (Array.Find(names, name => All.All(comparison => comparison.Goal.Name != name)) is { } unknown)
+            var names = only.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+            var known = comparisons.Select(comparison => comparison.Goal.Name).ToArray();
+            string[] unknown = names.Length == 0 ? ["nothing"] : [.. names.Except(known).Select(name => $"'{name}'")];
+            if (unknown.Length > 0)
             {
-                progress.WriteLine($"--only names '{unknown}'; there are {string.Join(", ", All.Select(comparison => comparison.Goal.Name))}.");
+                progress.WriteLine($"--only names {string.Join(", ", unknown)}; there are {string.Join(", ", known)}.");
                 return 2;
             }
 
-            chosen = [.. All.Where(comparison => names.Contains(comparison.Goal.Name))];
+            comparisons = [.. comparisons.Where(comparison => names.Contains(comparison.Goal.Name))];
         }
 
         var fails = 0;
-        foreach (var comparison in chosen)
+        foreach (var comparison in comparisons)
         {
             progress.WriteLine($"{comparison.Goal.Name} …");
-            var result = RatioRun.Measure(comparison, isQuick ? RatioRun.QuickRounds : RatioRun.Rounds);
+            var result = RatioRun.Measure(comparison, pace);
             output.WriteLine(result.ToJson());
+            output.Flush();
             fails += result.Verdict == Verdict.Fails ? 1 : 0;
         }
 

@@ -6,6 +6,9 @@ namespace Kvcached.Tests.Bench;
 
 public class RatioRunTests
 {
+    /// <summary>So many rounds, and no more warm-up than there must be.</summary>
+    private static readonly RatioPace _three = new(Rounds: 3) { RoundTime = TimeSpan.Zero, WarmUpTime = TimeSpan.Zero, WarmUpLimit = TimeSpan.Zero };
+
     private static RatioGoal AtMost(double goal) => new("some_tax", "ratio", goal, GoalDirection.AtMost, RatioGoal.Quotient);
 
     private static RatioGoal AtLeast(double goal) => new("some_rate", "ratio", goal, GoalDirection.AtLeast, RatioGoal.Quotient);
@@ -46,28 +49,71 @@ public class RatioRunTests
     }
 
     [Fact]
-    public void Sides_are_run_in_turn_and_the_value_is_the_median_of_paired_ratios()
+    public void Sides_are_run_in_turn_after_a_warm_up()
     {
-        using var log = new ScriptedSides(a: 3, b: 2);
+        using var sides = new ScriptedSides(a: [3], b: [2], isHeldAgainst: true);
 
-        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => log), rounds: 3);
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three);
 
-        Assert.Equal(1.5, result.Value, 9);
-        Assert.Equal((3, 2, 0), (result.A, result.B, result.Noise));
-        Assert.True(result.Runs >= 3);
-        Assert.EndsWith("ABAABAABA", log.Order, StringComparison.Ordinal);
+        Assert.Equal("ABABAB" + "A" + "BA" + "*A" + "BA" + "BA" + "*A", sides.Order);
+        Assert.Equal((1.5, 3, 2, 0, 3), (result.Value, result.A, result.B, result.Noise, result.Runs));
         Assert.Equal(Verdict.Holds, result.Verdict);
+    }
+
+    [Fact]
+    public void The_value_is_the_median_of_paired_ratios_and_what_drifts_falls_on_both()
+    {
+        // The machine gets slower all the time, and B is disturbed once. The medians of A and of B have a ratio of a half.
+        using var sides = new ScriptedSides(a: [4, 9, 16, 36], b: [6, 120, 24]) { WarmUps = 3 };
+
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three);
+
+        Assert.Equal(1, result.Value, 9);
+        Assert.Equal((12, 24), (result.A, result.B));
+    }
+
+    [Fact]
+    public void The_noise_is_how_far_a_run_of_A_lies_from_the_next_in_the_unit_of_the_value()
+    {
+        using var sides = new ScriptedSides(a: [10, 10, 8, 8], b: [1, 1, 1]) { WarmUps = 3 };
+
+        var result = RatioRun.Measure(new Comparison(new RatioGoal("some_cost", "ns", 100, GoalDirection.AtMost, RatioGoal.OfA), () => sides), _three);
+
+        Assert.Equal(0.25 * Math.Sqrt(80), result.Noise, 9);
+        Assert.Equal(Math.Sqrt(80), result.Value, 9);
+    }
+
+    [Fact]
+    public void A_round_begins_anew_after_what_is_measured_beside()
+    {
+        // The second A of each pair is twice the first; what follows the run beside is a first.
+        using var sides = new ScriptedSides(a: [1, 2, 1, 2], b: [1], isHeldAgainst: true) { WarmUps = 3 };
+
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three with { Rounds = 1 });
+
+        Assert.Equal("ABABAB" + "A" + "BA" + "*A", sides.Order);
+        Assert.Equal(0.5 * Math.Sqrt(2), result.Noise, 9);
+    }
+
+    [Fact]
+    public void Short_rounds_are_more()
+    {
+        using var sides = new ScriptedSides(a: [1], b: [1]);
+
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three with { RoundTime = TimeSpan.FromHours(1), MaxRounds = 50 });
+
+        Assert.Equal(50, result.Runs);
     }
 
     [Fact]
     public void What_is_counted_is_run_once()
     {
-        using var log = new ScriptedSides(a: 0, b: 5);
+        using var sides = new ScriptedSides(a: [0], b: [5]);
         var goal = new RatioGoal("some_count", "bytes", 0, GoalDirection.AtMost, RatioGoal.OfA);
 
-        var result = RatioRun.Measure(new Comparison(goal, () => log) { IsCounted = true }, rounds: 3);
+        var result = RatioRun.Measure(new Comparison(goal, () => sides) { IsCounted = true }, _three);
 
-        Assert.Equal("AB", log.Order);
+        Assert.Equal("AB", sides.Order);
         Assert.Equal((0, 0, 1, Verdict.Holds), (result.Value, result.Noise, result.Runs, result.Verdict));
     }
 
@@ -76,14 +122,37 @@ public class RatioRunTests
     {
         var comparison = new Comparison(
             AtMost(1.6),
-            () => new ScriptedSides(a: 1.5, b: 1),
-            () => new ScriptedSides(a: 1, b: 1, missed: "too slow"),
-            () => new ScriptedSides(a: 1.4, b: 1));
+            () => new ScriptedSides(a: [1.5], b: [1]),
+            () => new ScriptedSides(a: [1], b: [1], missed: "too slow"),
+            () => new ScriptedSides(a: [1.4], b: [1]));
 
-        var result = RatioRun.Measure(comparison, rounds: 1);
+        var result = RatioRun.Measure(comparison, _three);
 
         Assert.Equal((1, Verdict.Fails, "too slow"), (result.Value, result.Verdict, result.Missed));
         Assert.Equal(3, result.Extra.Count);
+    }
+
+    [Theory]
+    [InlineData("AtMost", 1.5)]
+    [InlineData("AtLeast", 1.2)]
+    public void Of_cases_that_all_hold_the_worst_value_decides(string direction, double worst)
+    {
+        var goal = direction == "AtMost" ? AtMost(1.6) : AtLeast(1.1);
+
+        var result = RatioRun.Measure(
+            new Comparison(goal, () => new ScriptedSides(a: [1.3], b: [1]), () => new ScriptedSides(a: [1.5], b: [1]), () => new ScriptedSides(a: [1.2], b: [1])), _three);
+
+        Assert.Equal((worst, Verdict.Holds), (result.Value, result.Verdict));
+    }
+
+    [Fact]
+    public void Sides_are_closed_though_a_run_fails_and_the_failure_is_not_lost()
+    {
+        using var sides = new ScriptedSides(a: [], b: [1]);
+
+        Assert.Throws<IndexOutOfRangeException>(() => RatioRun.Measure(new Comparison(AtMost(1), () => sides), _three));
+
+        Assert.True(sides.IsClosed);
     }
 
     [Fact]
@@ -101,42 +170,149 @@ public class RatioRunTests
     }
 
     [Fact]
-    public void An_unknown_name_is_refused_by_name_before_anything_runs()
+    public void A_line_says_why_it_fails_whatever_its_value()
     {
-        using var output = new StringWriter();
-        using var progress = new StringWriter();
+        var result = new RatioResult { Goal = AtMost(1.5), Value = 1, Noise = 0, A = 1, B = 1, Runs = 7, Missed = "too slow" };
 
-        Assert.Equal(2, RatiosCommand.Run("alloc_free,alloc_fre", isQuick: true, output, progress));
+        using var line = JsonDocument.Parse(result.ToJson());
 
-        Assert.Contains("'alloc_fre'", progress.ToString(), StringComparison.Ordinal);
-        Assert.Contains("alloc_free_scale", progress.ToString(), StringComparison.Ordinal);
-        Assert.Empty(output.ToString());
+        Assert.Equal(("fails", "too slow"), (line.RootElement.GetProperty("verdict").GetString(), line.RootElement.GetProperty("missed").GetString()));
+        Assert.Equal("<=", line.RootElement.GetProperty("direction").GetString());
     }
 
     [Fact]
-    public void Names_of_goals_differ() => Assert.Equal(RatiosCommand.All.Count, RatiosCommand.All.Select(comparison => comparison.Goal.Name).Distinct().Count());
-
-    private sealed class ScriptedSides(double a, double b, string? missed = null) : RatioSides
+    public void Sides_that_compute_do_so_on_one_processor_and_no_other_thread_is_bound()
     {
+        var before = AllowedProcessors();
+        string? during = null;
+        using var sides = new ScriptedSides(a: [1], b: [1]) { OnRun = () => during = AllowedProcessors() };
+
+        RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three);
+
+        Assert.Equal(ThreadPin.LastProcessor().ToString(), during);
+        Assert.Equal(before, AllowedProcessors());
+    }
+
+    [Theory]
+    [InlineData("holds", 0, "good")]
+    [InlineData("inconclusive", 0, "noisy")]
+    [InlineData("fails", 1, "bad")]
+    [InlineData("holds,inconclusive,fails", 1, "good,noisy,bad")]
+    public void The_exit_status_is_1_where_a_line_fails_and_each_goal_has_a_line(string verdicts, int status, string only)
+    {
+        var (lines, progress, returned) = Run(only);
+
+        Assert.Equal(status, returned);
+        Assert.Equal(verdicts, string.Join(',', lines.Select(line => line.GetProperty("verdict").GetString())));
+        Assert.Equal(only, string.Join(',', lines.Select(line => line.GetProperty("name").GetString())));
+        Assert.Equal(lines.Count, progress.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+    }
+
+    [Theory]
+    [InlineData("good,bed", "'bed'")]
+    [InlineData("god, bed", "'god', 'bed'")]
+    [InlineData(" , ", "nothing")]
+    public void Unknown_names_are_refused_by_name_before_anything_runs(string only, string named)
+    {
+        var (lines, progress, returned) = Run(only);
+
+        Assert.Equal(2, returned);
+        Assert.Empty(lines);
+        Assert.Equal($"--only names {named}; there are good, noisy, bad.", progress.TrimEnd());
+    }
+
+    [Theory]
+    [InlineData("", null, false)]
+    [InlineData("--quick", null, true)]
+    [InlineData("--only a,b --quick", "a,b", true)]
+    [InlineData("--only a", "a", false)]
+    public void The_command_line_chooses_names_and_pace(string arguments, string? names, bool isQuick)
+    {
+        (string? Only, RatioPace Pace) asked = default;
+
+        var status = RatiosCommand.Create((only, pace) =>
+        {
+            asked = (only, pace);
+            return 7;
+        }).Parse(arguments).Invoke();
+
+        Assert.Equal(7, status);
+        Assert.Equal((names, isQuick ? RatioPace.Quick : RatioPace.Full), asked);
+    }
+
+    [Fact]
+    public void A_quick_run_has_fewer_rounds() => Assert.InRange(RatioPace.Quick.Rounds, 9, RatioPace.Full.Rounds / 2);
+
+    [Fact]
+    public void Without_names_all_goals_are_measured() => Assert.Equal(3, Run(only: null).Lines.Count);
+
+    [Fact]
+    public void The_goals_are_those_that_are_promised() => Assert.Equal(
+        [
+            "step_cost_256 <= 100 ns", "step_cost_4096 <= 100 ns", "alloc_free <= 60 ns", "alloc_free_scale <= 1.5 ratio",
+            "lookup_tax_ordered <= 1.01 ratio", "lookup_tax_scattered <= 1.02 ratio", "prefill_tax <= 1.02 ratio",
+            "evict_reload_bandwidth >= 0.92 ratio", "decode_under_churn >= 0.9 ratio", "remap_table_vs_vm <= 0.05 ratio",
+            "bookkeeping <= 0.2 %", "steady_state_allocation <= 0 bytes",
+        ],
+        RatiosCommand.All.Select(comparison => comparison.Goal)
+            .Select(goal => $"{goal.Name} {(goal.Direction == GoalDirection.AtMost ? "<=" : ">=")} {goal.Goal} {goal.Unit}"));
+
+    private static string AllowedProcessors() =>
+        File.ReadLines("/proc/thread-self/status").First(line => line.StartsWith("Cpus_allowed_list", StringComparison.Ordinal)).Split(':')[1].Trim();
+
+    private static (List<JsonElement> Lines, string Progress, int Status) Run(string? only)
+    {
+        Comparison[] comparisons =
+        [
+            new(AtMost(1.6) with { Name = "good" }, () => new ScriptedSides(a: [1], b: [1])),
+            new(AtMost(1.6) with { Name = "noisy" }, () => new ScriptedSides(a: [1, 2, 1, 2], b: [1]) { WarmUps = 3 }),
+            new(AtMost(1.6) with { Name = "bad" }, () => new ScriptedSides(a: [1.7], b: [1])),
+        ];
+        using var output = new StringWriter();
+        using var progress = new StringWriter();
+        var status = RatiosCommand.Run(comparisons, only, _three, output, progress);
+        var lines = output.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        return ([.. lines.Select(line => JsonDocument.Parse(line).RootElement)], progress.ToString(), status);
+    }
+
+    /// <summary>Sides that cost what the script says, again from its start where it ends.</summary>
+    private sealed class ScriptedSides(double[] a, double[] b, string? missed = null, bool isHeldAgainst = false) : RatioSides
+    {
+        private int _runsOfA;
+        private int _runsOfB;
+
+        /// <summary>Runs of each side before the script begins.</summary>
+        public int WarmUps { get; init; }
+
+        public Action? OnRun { get; init; }
+
+        public bool IsClosed { get; private set; }
+
         public string Order { get; private set; } = string.Empty;
 
-        public override double RunA()
-        {
-            Note('A');
-            return a;
-        }
+        public override double RunA() => Next('A', a, ref _runsOfA);
 
-        public override double RunB()
-        {
-            Note('B');
-            return b;
-        }
+        public override double RunB() => Next('B', b, ref _runsOfB);
+
+        public override bool MeasuresBeside => isHeldAgainst;
+
+        public override void RunBeside() => Order += '*';
 
         public override string? Missed(double a, double b) => missed;
 
         public override IEnumerable<ExtraField> Extra(double a, double b) => [new("field", a)];
 
-        // The last runs suffice; the warm-up makes many.
-        private void Note(char side) => Order = (Order.Length > 8 ? Order[^8..] : Order) + side;
+        protected override void Dispose(bool disposing)
+        {
+            IsClosed = true;
+            base.Dispose(disposing);
+        }
+
+        private double Next(char side, double[] script, ref int runs)
+        {
+            Order += side;
+            OnRun?.Invoke();
+            return runs++ < WarmUps ? 1 : script[script.Length == 0 ? 0 : (runs - 1 - WarmUps) % script.Length];
+        }
     }
 }
