@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace Kvcached.Bench.Simulation;
 
-/// <summary><c>simulate</c>: random programs over the whole engine, one for each seed; exit 1 on the first violation.</summary>
+/// <summary><c>simulate</c>: random programs over the whole engine, one for each seed. Exit 0 if all pass, 1 on the first violation, 3 if none but some were inconclusive.</summary>
 internal static class SimulateCommand
 {
     public static Command Create()
@@ -31,12 +31,13 @@ internal static class SimulateCommand
             },
         };
         var trace = new Option<bool>("--trace") { Description = "Print every submission and slice of the programs." };
-        var command = new Command("simulate", "Runs random programs over the engine on the simulated device.") { seeds, first, ops, clients, drop, trace };
-        command.SetAction(result => Run(result.GetValue(seeds), result.GetValue(first), result.GetValue(ops), result.GetValue(clients), result.GetValue(drop) ?? [], result.GetValue(trace)));
+        var shrink = new Option<bool>("--shrink") { Description = "Make the program that shows a violation as small as it still shows it, and print its operations." };
+        var command = new Command("simulate", "Runs random programs over the engine on the simulated device.") { seeds, first, ops, clients, drop, trace, shrink };
+        command.SetAction(result => Run(result.GetValue(seeds), result.GetValue(first), result.GetValue(ops), result.GetValue(clients), result.GetValue(drop) ?? [], result.GetValue(trace), result.GetValue(shrink)));
         return command;
     }
 
-    private static int Run(long seeds, long first, int ops, int clients, DroppedOrder[] drop, bool trace)
+    private static int Run(long seeds, long first, int ops, int clients, DroppedOrder[] drop, bool trace, bool shrink)
     {
         foreach (var (name, value, min, max) in ((string, long, long, long)[])[("--seeds", seeds, 1, long.MaxValue), ("--first", first, 0, long.MaxValue - seeds), ("--ops", ops, 1, 100_000_000), ("--clients", clients, 1, 8)])
         {
@@ -51,20 +52,31 @@ internal static class SimulateCommand
         var start = Stopwatch.GetTimestamp();
         var done = 0L;
         long dropped = 0, implied = 0;
-        (ulong Seed, string Message)? violation = null;
+        long passed = 0, inconclusive = 0;
+        var traceHash = 0UL;
+        (SimulationOptions Options, SimulationResult Result)? violation = null;
         var gate = new Lock();
         using var progress = new Timer(_ => Console.Error.WriteLine($"{Volatile.Read(ref done)} of {seeds} seeds, {Stopwatch.GetElapsedTime(start).TotalSeconds:F0} s"), null, 2000, 2000);
         Parallel.For(0, seeds, new ParallelOptions { MaxDegreeOfParallelism = trace ? 1 : Environment.ProcessorCount }, (i, loop) =>
         {
-            var result = SimulationRun.Run(new SimulationOptions { Seed = (ulong)(first + i), Operations = ops, Clients = clients, Dropped = drop, Trace = trace ? Console.Error : null });
+            var options = new SimulationOptions { Seed = (ulong)(first + i), Operations = ops, Clients = clients, Dropped = drop, Trace = trace ? Console.Error : null };
+            var result = SimulationRun.Run(options);
             lock (gate)
             {
                 total.Add(result.Coverage);
                 dropped += result.DroppedWaits;
                 implied += result.ImpliedWaits;
-                if (result.Violation is { } message && (violation is null || (ulong)(first + i) < violation.Value.Seed))
+                traceHash += result.TraceHash;
+                passed += result.Outcome == SimulationOutcome.Pass ? 1 : 0;
+                inconclusive += result.Outcome == SimulationOutcome.Inconclusive ? 1 : 0;
+                if (result.Inconclusive is { } reason && result.Violation is null && inconclusive <= 10)
                 {
-                    violation = ((ulong)(first + i), message);
+                    Console.Error.WriteLine($"seed {options.Seed}: inconclusive: {reason}");
+                }
+
+                if (result.Violation is not null && (violation is null || options.Seed < violation.Value.Options.Seed))
+                {
+                    violation = (options, result);
                     loop.Break();
                 }
             }
@@ -74,7 +86,11 @@ internal static class SimulateCommand
         progress.Change(Timeout.Infinite, Timeout.Infinite);
         if (violation is { } found)
         {
-            Console.Error.WriteLine($"seed {found.Seed}: {found.Message}");
+            Console.Error.WriteLine($"seed {found.Options.Seed}: {found.Result.Violation}");
+            if (shrink)
+            {
+                Shrink(found.Options, found.Result);
+            }
         }
 
         if (DroppedOrder.WaitsOf(drop) != 0)
@@ -89,17 +105,30 @@ internal static class SimulateCommand
             Console.Error.WriteLine(fault);
         }
 
-        Report(total, done, Stopwatch.GetElapsedTime(start).TotalSeconds, violation?.Seed);
-        return violation is null && (faults.Count == 0 || drop.Length > 0) ? 0 : 1;
+        Report(total, done, Stopwatch.GetElapsedTime(start).TotalSeconds, passed, inconclusive, traceHash, violation?.Options.Seed);
+        return violation is not null || (faults.Count > 0 && drop.Length == 0) ? 1 : inconclusive > 0 ? 3 : 0;
     }
 
-    private static void Report(SimulationCoverage coverage, long seeds, double seconds, ulong? violation)
+    private static void Shrink(SimulationOptions options, SimulationResult result)
+    {
+        var program = SimulatedProgram.Draw(options.Seed, options.Operations, options.Clients).Cut(result.ReadOperations);
+        options = options with { Trace = null };
+        var small = ProgramShrinker.Shrink(program, smaller => SimulationRun.Run(smaller, options).ViolationKind == result.ViolationKind);
+        Console.Error.WriteLine($"\nthe first {result.ReadOperations} operations of the program, shrunk to {small.Operations.Count()}:");
+        var violation = SimulationRun.Run(small, options with { Log = Console.Error }).Violation!;
+        Console.Error.WriteLine($"\n{violation.Split('\n')[0]}");
+    }
+
+    private static void Report(SimulationCoverage coverage, long seeds, double seconds, long passed, long inconclusive, ulong traceHash, ulong? violation)
     {
         using var output = Console.OpenStandardOutput();
         using (var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true }))
         {
             json.WriteStartObject();
             json.WriteNumber("seeds", seeds);
+            json.WriteNumber("passed", passed);
+            json.WriteNumber("inconclusive", inconclusive);
+            json.WriteString("trace_hash", $"0x{traceHash:X16}");
             json.WriteNumber("elapsed_s", Math.Round(seconds, 2));
             json.WriteNumber("operations", coverage.Planned);
             json.WriteNumber("operations_per_s", Math.Round(coverage.Planned / seconds));

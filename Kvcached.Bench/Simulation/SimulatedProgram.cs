@@ -17,6 +17,9 @@ public sealed record SimulatedProgram
     /// <summary>Ends once so many operations have been planned; null: with the last one.</summary>
     public int? Limit { get; init; }
 
+    /// <summary>The program of its first operations, as many as <paramref name="count"/>, with no limit to what is planned.</summary>
+    public SimulatedProgram Cut(int count) => this with { Operations = [.. Operations.Take(count)], Limit = null };
+
     /// <summary>Draws a program from a seed. Its operations are drawn one by one as they are read, the same each time.</summary>
     /// <param name="seed">All of it follows from this.</param>
     /// <param name="operations">Operations to plan.</param>

@@ -21,35 +21,10 @@ public sealed record SimulationOptions
     /// <summary>Gets a line for each submission and slice.</summary>
     public TextWriter? Trace { get; init; }
 
+    /// <summary>Gets the set-up, and a line for each operation that came to something.</summary>
+    public TextWriter? Log { get; init; }
+
     /// <summary>The command that replays this run.</summary>
     public string Replay => $"dotnet run -c Release --project Kvcached.Bench -- simulate --seeds 1 --first {Seed} --ops {Operations} --clients {Clients}"
         + string.Concat(Dropped.Select(order => $" --drop \"{order}\""));
-}
-
-/// <summary>What a run came to.</summary>
-public sealed record SimulationResult
-{
-    /// <summary>The violation, if there was one.</summary>
-    public string? Violation { get; init; }
-
-    /// <summary>Hash of all that was submitted and run.</summary>
-    public required ulong TraceHash { get; init; }
-
-    /// <summary>Operations by kind, and what became of them.</summary>
-    public required SimulationCoverage Coverage { get; init; }
-
-    /// <summary>Every class of order that there was.</summary>
-    public required IReadOnlyList<DroppedOrder> Orders { get; init; }
-
-    /// <summary>Waits of the dropped reasons that were dropped, and those that a wait which stayed implied.</summary>
-    public long DroppedWaits { get; init; }
-
-    /// <summary>See <see cref="DroppedWaits"/>.</summary>
-    public long ImpliedWaits { get; init; }
-
-    /// <summary>Operations that were planned before the end.</summary>
-    public int Operations { get; init; }
-
-    /// <summary>Operations of the program that were read before the end: those that came to nothing too.</summary>
-    public int ReadOperations { get; init; }
 }

@@ -18,13 +18,18 @@ public sealed partial class SimulationRun
 
         if (client.Find(operation.Slot) is not { } sequence)
         {
+            _options.Log?.Write(" nothing");
             return false;
         }
 
+        if (operation.Command == SimulatedCommand.Step)
+        {
+            return Step(client, lane, operation);
+        }
+
+        _options.Log?.Write($" sequence {sequence.Id}");
         switch (operation.Command)
         {
-            case SimulatedCommand.Step:
-                return Step(client, lane, operation);
             case SimulatedCommand.Truncate:
                 Truncate(client, sequence, operation.Amount % (sequence.BegunTokens + 1));
                 break;
@@ -46,11 +51,13 @@ public sealed partial class SimulationRun
     {
         if (client.FreeSlot(slot) is not { } free)
         {
+            _options.Log?.Write(" nothing");
             return false;
         }
 
         var handle = _host.Engine.Sequences.Create(client.State, client.Model);
         client.Slots[free] = new SimulatedSequence(handle, _host.Engine.State.Sequences[handle.Index].Id);
+        _options.Log?.Write($" sequence {client.Slots[free]!.Id}");
         _coverage.Count(SimulatedCommand.Create);
         return true;
     }
@@ -75,6 +82,7 @@ public sealed partial class SimulationRun
 
         if (count == 0)
         {
+            _options.Log?.Write(" nothing");
             return false;
         }
 
@@ -86,6 +94,7 @@ public sealed partial class SimulationRun
         _census.BeforeRoomIsMade();
         step.Status = _host.Engine.Begin(lane.State, batch[..count]);
         _census.AfterRoomWasMade();
+        _options.Log?.Write($" {string.Join(", ", step.Items.Select(item => $"sequence {item.SequenceId} +{item.NewTokens}"))}: {step.Status}");
         if (step.Status == KvStepStatus.TooManySteps)
         {
             _coverage.TooManySteps++;
@@ -135,6 +144,7 @@ public sealed partial class SimulationRun
 
     private void Truncate(SimulatedClient client, SimulatedSequence sequence, int tokens)
     {
+        _options.Log?.Write($" to {tokens} tokens");
         _census.Meet(SimulatedCommand.Truncate, sequence.Handle);
         _host.Engine.Sequences.Truncate(client.State, sequence.Handle, tokens);
         Note(sequence, new PendingAct(null, 0, tokens, Free: false), sequence.PendingLane);
@@ -162,7 +172,7 @@ public sealed partial class SimulationRun
         _census.BeforeRoomIsMade();
         var transfers = _host.Engine.Transfers;
         var (from, count) = (operation.Amount & 3, 1 + (operation.Amount >> 2 & 3));
-        _ = operation.Command switch
+        var done = operation.Command switch
         {
             SimulatedCommand.Clean => transfers.Clean(lane.State, sequence.Handle),
             SimulatedCommand.Evict => transfers.Evict(lane.State, sequence.Handle),
@@ -176,6 +186,7 @@ public sealed partial class SimulationRun
             _census.AfterRoomWasMade();
         }
 
+        _options.Log?.Write($": {done} blocks");
         _coverage.Count(operation.Command);
     }
 
