@@ -140,6 +140,7 @@ internal static class SimulateCommand
             json.WriteNumber("evicted_blocks", coverage.Evicted);
             json.WriteNumber("reloaded_blocks", coverage.Reloaded);
             json.WriteNumber("moved_blocks", coverage.Moved);
+            json.WriteNumber("compacted_blocks", coverage.Compacted);
             WriteMix(json, coverage);
             WriteCoverage(json, coverage);
             if (violation is { } seed)

@@ -71,6 +71,9 @@ public sealed class SimulationCoverage
     public long Moved { get; set; }
 
     /// <summary>See <see cref="Evicted"/>.</summary>
+    public long Compacted { get; set; }
+
+    /// <summary>See <see cref="Evicted"/>.</summary>
     public long Cleaned { get; set; }
 
     /// <summary>Operations of a kind.</summary>
@@ -104,6 +107,7 @@ public sealed class SimulationCoverage
         Evicted += other.Evicted;
         Reloaded += other.Reloaded;
         Moved += other.Moved;
+        Compacted += other.Compacted;
         Cleaned += other.Cleaned;
     }
 

@@ -122,6 +122,7 @@ public sealed partial class SimulationRun : IDisposable
         _coverage.Evicted = counters.EvictedBlocks;
         _coverage.Reloaded = counters.ReloadedBlocks;
         _coverage.Moved = counters.MovedBlocks;
+        _coverage.Compacted = counters.CompactedBlocks;
         _coverage.Cleaned = counters.CleanedBlocks;
         _coverage.RefusedSteps = counters.RefusedSteps;
         long dropped = 0, implied = 0;

@@ -20,6 +20,8 @@ internal sealed record EngineSizes
     public int MaxSequences { get; init; } = 65536;
 
     public int CleanAheadBlocks { get; init; } = 32;
+
+    public long CompactionBytes { get; init; } = 16 << 20;
 }
 
 /// <summary>
@@ -53,6 +55,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
                     RowUnitBytes = sizes.RowUnitBytes,
                     MaxSequences = sizes.MaxSequences,
                     CleanAheadBlocks = sizes.CleanAheadBlocks,
+                    CompactionBytes = sizes.CompactionBytes,
                 },
                 this);
         }

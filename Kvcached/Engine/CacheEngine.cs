@@ -21,6 +21,7 @@ internal sealed class CacheEngine
     private readonly StepPlanner _planner;
     private readonly SequenceCommands _sequences;
     private readonly CleanAhead _cleanAhead;
+    private readonly Compactor _compactor;
     private ulong _waits;
     private bool _hasNews;
 
@@ -29,7 +30,8 @@ internal sealed class CacheEngine
         State = new EngineState(options, submitter);
         var coldSlots = new ColdSlots(State);
         var loop = new TransferLoop(State, coldSlots);
-        var room = new RoomMaker(State, loop, coldSlots);
+        _compactor = new Compactor(State, loop);
+        var room = new RoomMaker(State, loop, coldSlots, _compactor);
         _planner = new StepPlanner(State, loop, room);
         _sequences = new SequenceCommands(State, loop);
         Transfers = new SequenceTransfers(State, loop, room, _sequences);
@@ -161,6 +163,9 @@ internal sealed class CacheEngine
         _hasNews |= State.Timelines.Observe(timeline, value);
     }
 
+    /// <summary>Asks for the pool to be compacted, by turns to come.</summary>
+    public void Compact() => _compactor.Request();
+
     /// <summary>Acts on what has been observed: frees, serves steps that wait, cleans ahead of need.</summary>
     public void Turn()
     {
@@ -171,6 +176,7 @@ internal sealed class CacheEngine
         }
 
         ServeWaiting();
+        _compactor.Run();
         _cleanAhead.Run();
     }
 

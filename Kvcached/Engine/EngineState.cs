@@ -28,6 +28,9 @@ internal sealed record EngineOptions
 
     /// <summary>Blocks that one turn may clean ahead of need while the background queue is idle; 0 for none.</summary>
     public required int CleanAheadBlocks { get; init; }
+
+    /// <summary>Bytes that one turn may move to compact the pool while the background queue is idle; 0 for none.</summary>
+    public long CompactionBytes { get; init; }
 }
 
 /// <summary>What the engine has done.</summary>
@@ -43,6 +46,8 @@ internal struct EngineCounters
     public long BytesOut;
     public long BytesIn;
     public long BytesMoved;
+    public long CompactedBlocks;
+    public long CompactedSegments;
 
     public static EngineCounters operator -(in EngineCounters a, in EngineCounters b) => new()
     {
@@ -56,6 +61,8 @@ internal struct EngineCounters
         BytesOut = a.BytesOut - b.BytesOut,
         BytesIn = a.BytesIn - b.BytesIn,
         BytesMoved = a.BytesMoved - b.BytesMoved,
+        CompactedBlocks = a.CompactedBlocks - b.CompactedBlocks,
+        CompactedSegments = a.CompactedSegments - b.CompactedSegments,
     };
 }
 

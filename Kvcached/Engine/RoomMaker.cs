@@ -3,8 +3,8 @@ using Kvcached.Sequences;
 
 namespace Kvcached.Engine;
 
-/// <summary>Finds bytes of the pool for the blocks of a plan: what is free, then what victims give up, then a window of units emptied for the layout.</summary>
-internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots coldSlots)
+/// <summary>Finds bytes of the pool for the blocks of a plan: what is free, then what other layouts waste, then what victims give up, then a window of units emptied for the layout.</summary>
+internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots coldSlots, Compactor compactor)
 {
     private readonly VictimSearch _victims = new(state, coldSlots);
 
@@ -21,7 +21,7 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
     {
         while (!state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier))
         {
-            if (!TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane))
+            if (!compactor.TryMakeSegment(layout, lane) && !TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane))
             {
                 return false;
             }

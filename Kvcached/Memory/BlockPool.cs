@@ -24,6 +24,7 @@ internal sealed class BlockPool
     private Layout[] _layouts = [];
     private int _lanes = 1;
     private int _emptySegments;
+    private int _carvedUnits;
 
     public BlockPool(long bytes, long unitBytes, TimelineTable timelines)
     {
@@ -46,6 +47,29 @@ internal sealed class BlockPool
     public long UsedBytesPeak { get; private set; }
 
     public long UsedBlocks { get; private set; }
+
+    public int Layouts => _layouts.Length;
+
+    /// <summary>Units that are carved for no layout.</summary>
+    public int FreeUnits => Units.Count - _carvedUnits;
+
+    /// <summary>Units that would be free if each layout's blocks lay in as few segments as they fit.</summary>
+    public int WastedUnits
+    {
+        get
+        {
+            var wasted = 0;
+            foreach (ref readonly var layout in _layouts.AsSpan())
+            {
+                wasted += (layout.Segments - ((layout.Used + layout.Capacity - 1) / layout.Capacity)) << layout.Order;
+            }
+
+            return wasted;
+        }
+    }
+
+    /// <summary>Blocks of a layout's segments that nobody holds.</summary>
+    public int FreeBlocks(int layout) => (_layouts[layout].Segments * _layouts[layout].Capacity) - _layouts[layout].Used;
 
     public long BlockBytes(int layout) => _layouts[layout].BlockBytes;
 
@@ -135,6 +159,42 @@ internal sealed class BlockPool
         return TryTakeListed(ref l, lane, ahead: true, out address, ref frontier) || TryCarve(layout, Units.TakeAhead(l.Order, lane), out address, ref frontier);
     }
 
+    /// <summary>
+    /// Hands out a block of a carved segment outside a window of units to the background queue: where the window's blocks move. The fullest
+    /// segment goes first.
+    /// </summary>
+    public bool TryAllocateOutside(int layout, int start, int units, out BlockAddress address, out Frontier frontier)
+    {
+        frontier = default;
+        ref var l = ref _layouts[layout];
+        for (var mask = l.BucketMask; mask != 0; mask &= mask - 1)
+        {
+            for (var segment = l.Lists[BitOperations.TrailingZeroCount(mask)].Head; segment is not null; segment = segment.Next)
+            {
+                if ((uint)(segment.StartUnit - start) >= (uint)units && TryTake(segment, Point.BackgroundLane, ahead: false, out address, ref frontier))
+                {
+                    return true;
+                }
+            }
+        }
+
+        address = default;
+        return false;
+    }
+
+    /// <summary>The segment of a layout with the most free blocks, or the one after it in that order (to a factor of two), among those that have any.</summary>
+    public Segment? Sparsest(int layout, Segment? after)
+    {
+        ref var l = ref _layouts[layout];
+        if (after?.Next is { } next)
+        {
+            return next;
+        }
+
+        var mask = after is null ? l.BucketMask : l.BucketMask & ((1u << after.Bucket) - 1);
+        return mask == 0 ? null : l.Lists[BitOperations.Log2(mask)].Head;
+    }
+
     /// <summary>Carves a window of units that has been emptied, if all of it is usable by the lane.</summary>
     public bool TryCarveWindow(int layout, int start, int lane)
     {
@@ -164,6 +224,7 @@ internal sealed class BlockPool
         var segment = Units[address.Segment];
         segment.Used--;
         UsedBlocks--;
+        _layouts[segment.Layout].Used--;
         UsedBytes -= _layouts[segment.Layout].BlockBytes;
         if (segment.Used == 0)
         {
@@ -202,18 +263,8 @@ internal sealed class BlockPool
         {
             for (var segment = layout.Lists[BitOperations.TrailingZeroCount(mask)].Head; segment is not null; segment = segment.Next)
             {
-                if (segment.FreeCount > 0)
+                if (TryTake(segment, lane, ahead, out address, ref frontier))
                 {
-                    address = Claim(segment, segment.PopFree());
-                    Relist(segment);
-                    return true;
-                }
-
-                if (segment.Frontier.Prune(_timelines) || (ahead && FrontierHome.Of(segment.Frontier.Points, _timelines).IsUsableBy(lane)))
-                {
-                    frontier.Add(segment.Frontier.Points, _timelines);
-                    address = Claim(segment, segment.Fresh++);
-                    Relist(segment);
                     return true;
                 }
             }
@@ -221,6 +272,27 @@ internal sealed class BlockPool
 
         address = default;
         return false;
+    }
+
+    private bool TryTake(Segment segment, int lane, bool ahead, out BlockAddress address, ref Frontier frontier)
+    {
+        if (segment.FreeCount > 0)
+        {
+            address = Claim(segment, segment.PopFree());
+        }
+        else if (segment.Frontier.Prune(_timelines) || (ahead && FrontierHome.Of(segment.Frontier.Points, _timelines).IsUsableBy(lane)))
+        {
+            frontier.Add(segment.Frontier.Points, _timelines);
+            address = Claim(segment, segment.Fresh++);
+        }
+        else
+        {
+            address = default;
+            return false;
+        }
+
+        Relist(segment);
+        return true;
     }
 
     private bool TryCarve(int layout, Segment? run, out BlockAddress address, ref Frontier frontier)
@@ -240,7 +312,10 @@ internal sealed class BlockPool
 
     private void Carve(int layout, Segment run)
     {
-        run.Carve(layout, _layouts[layout].Capacity);
+        ref var l = ref _layouts[layout];
+        run.Carve(layout, l.Capacity);
+        l.Segments++;
+        _carvedUnits += run.Units;
         CountEmpty(run, 1);
         Relist(run);
     }
@@ -253,6 +328,7 @@ internal sealed class BlockPool
         }
 
         UsedBlocks++;
+        _layouts[segment.Layout].Used++;
         UsedBytes += _layouts[segment.Layout].BlockBytes;
         UsedBytesPeak = Math.Max(UsedBytesPeak, UsedBytes);
         segment.Uses[block] = BlockUse.Reserved;
@@ -299,6 +375,8 @@ internal sealed class BlockPool
     {
         Unlist(segment);
         CountEmpty(segment, -1);
+        _layouts[segment.Layout].Segments--;
+        _carvedUnits -= segment.Units;
         for (var block = 0; block < segment.Fresh; block++)
         {
             if (segment.Uses[block].IsPending)
@@ -364,5 +442,7 @@ internal sealed class BlockPool
         public readonly SegmentList[] Lists = new SegmentList[Buckets];
         public uint BucketMask;
         public int EmptySegments;
+        public int Segments;
+        public int Used;
     }
 }
