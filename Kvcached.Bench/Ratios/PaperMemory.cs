@@ -13,6 +13,10 @@ internal sealed class PaperMemory(string label, long bytes, MemoryKind kind = Me
 
     public override Span<byte> HostSpan(long offset, int bytes) => _bytes.AsSpan((int)offset, bytes);
 
+    protected override void DiscardCore(long offset, long bytes)
+    {
+    }
+
     protected override void Dispose(bool disposing)
     {
     }
@@ -24,6 +28,10 @@ internal sealed class PaperDevice : ISubmitter
     private readonly ulong[] _signals = new ulong[64];
 
     public void Submit(int queue, ReadOnlySpan<EngineWait> waits, CommandList commands, Point signal) => _signals[signal.Timeline] = signal.Value;
+
+    public void Discard(long offset, long bytes)
+    {
+    }
 
     /// <summary>Lets the engine observe all that it has submitted.</summary>
     public void ObserveAll(CacheEngine engine, int lanes)

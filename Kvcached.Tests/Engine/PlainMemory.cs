@@ -11,6 +11,8 @@ internal sealed class PlainMemory(string label, long bytes, MemoryKind kind = Me
 
     public override Span<byte> HostSpan(long offset, int bytes) => _bytes.AsSpan((int)offset, bytes);
 
+    protected override void DiscardCore(long offset, long bytes) => _bytes.AsSpan((int)offset, (int)bytes).Clear();
+
     protected override void Dispose(bool disposing)
     {
     }

@@ -34,6 +34,11 @@ internal sealed class Recorder : ISubmitter
     /// <summary>Last value that each timeline has been told to signal.</summary>
     public Dictionary<int, ulong> Signals { get; } = [];
 
+    /// <summary>Ranges of the pool whose memory was given back.</summary>
+    public List<(long Offset, long Bytes)> Discarded { get; } = [];
+
+    public void Discard(long offset, long bytes) => Discarded.Add((offset, bytes));
+
     public void Submit(int queue, ReadOnlySpan<EngineWait> waits, CommandList commands, Point signal)
     {
         var taken = new List<SubmittedCommand>();

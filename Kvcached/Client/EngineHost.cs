@@ -21,6 +21,8 @@ internal sealed record EngineSizes
 
     public int CleanAheadBlocks { get; init; } = 32;
 
+    public long? PoolFloorBytes { get; init; }
+
     public long CompactionBytes { get; init; } = 16 << 20;
 }
 
@@ -55,6 +57,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
                     RowUnitBytes = sizes.RowUnitBytes,
                     MaxSequences = sizes.MaxSequences,
                     CleanAheadBlocks = sizes.CleanAheadBlocks,
+                    PoolFloorBytes = sizes.PoolFloorBytes,
                     CompactionBytes = sizes.CompactionBytes,
                 },
                 this);
@@ -124,6 +127,8 @@ internal sealed class EngineHost : ISubmitter, IDisposable
 
         _queues[queue]!.Submit(_waits.AsSpan(0, waits.Length), commands, new TimelinePoint(_timelines[signal.Timeline]!, signal.Value));
     }
+
+    public void Discard(long offset, long bytes) => Pool.Discard(offset, bytes);
 
     /// <summary>Tells the engine what the timelines have reached, and lets it act on that.</summary>
     public void Turn()

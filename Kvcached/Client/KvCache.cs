@@ -32,6 +32,7 @@ public sealed class KvCache : IDisposable
         _host = new EngineHost(device, new EngineSizes
         {
             PoolBytes = options.PoolBytes,
+            PoolFloorBytes = options.PoolFloorBytes,
             ColdBytes = options.ColdBytes,
             TableBytes = options.TableBytes,
             MaxSequences = options.MaxSequences,
@@ -115,6 +116,34 @@ public sealed class KvCache : IDisposable
         _metrics.Report(counted);
     }
 
+    /// <summary>
+    /// Asks for the pool to be compacted: blocks of sparse segments are moved into fuller ones, beside whatever kernels run. Later turns do it, a part in
+    /// each while nothing else uses the background queue. Never blocks.
+    /// </summary>
+    public void Compact()
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            _host.Engine.Compact();
+            Turn();
+        }
+    }
+
+    /// <summary>
+    /// Compacts, and gives the memory of what comes free back to the system, down to <see cref="KvCacheOptions.PoolFloorBytes"/>. Later turns do it.
+    /// Never waits for the device.
+    /// </summary>
+    public void Trim()
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            _host.Engine.Trim();
+            Turn();
+        }
+    }
+
     /// <summary>Blocks the calling thread until the point is reached, and counts that. Pumps while it waits.</summary>
     /// <param name="point">What to wait for.</param>
     /// <param name="timeout">How long at most; <see cref="Timeout.InfiniteTimeSpan"/> for as long as it takes.</param>
@@ -178,6 +207,9 @@ public sealed class KvCache : IDisposable
                 BytesIn = counters.BytesIn,
                 BytesMoved = counters.BytesMoved,
                 HostWaits = Interlocked.Read(ref _hostWaits),
+                CompactedBlocks = counters.CompactedBlocks,
+                CompactedSegments = counters.CompactedSegments,
+                PoolPresentBytes = state.Pool.PresentBytes,
                 ResidentBlocks = state.Pool.UsedBlocks,
                 ResidentBytes = state.Pool.UsedBytes,
                 ColdBlocks = state.Cold.Pool.UsedBlocks,

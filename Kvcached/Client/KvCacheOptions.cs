@@ -15,6 +15,12 @@ public sealed record KvCacheOptions
     /// <summary>Device memory for blocks: a multiple of 2 MiB, at most 1 TiB.</summary>
     public required long PoolBytes { get; init; }
 
+    /// <summary>
+    /// Bytes of the pool that keep their memory: a multiple of 2 MiB, at most <see cref="PoolBytes"/>. Above it, memory is taken from the system as blocks
+    /// need it, and goes back in <see cref="KvCache.Trim"/>. Null for all of the pool.
+    /// </summary>
+    public long? PoolFloorBytes { get; init; }
+
     /// <summary>Host memory for cold copies: a multiple of 2 MiB; 0 for none (nothing can be evicted then).</summary>
     public required long ColdBytes { get; init; }
 
@@ -33,6 +39,7 @@ public sealed record KvCacheOptions
     internal void Validate()
     {
         Check(nameof(PoolBytes), PoolBytes, UnitBytes, MaxPoolBytes, UnitBytes);
+        Check(nameof(PoolFloorBytes), PoolFloorBytes ?? PoolBytes, UnitBytes, PoolBytes, UnitBytes);
         Check(nameof(ColdBytes), ColdBytes, 0, MaxPoolBytes, UnitBytes);
         Check(nameof(TableBytes), TableBytes, TableUnitBytes, 1L << 32, TableUnitBytes);
         Check(nameof(MaxSequences), MaxSequences, 1, 1 << 24, 1);

@@ -24,6 +24,15 @@ public record struct KvCacheStatistics
     /// <summary>Copies of blocks from one place of the pool to another.</summary>
     public long MovedBlocks { get; init; }
 
+    /// <summary>Copies of blocks that emptied a segment; <see cref="MovedBlocks"/> does not count them.</summary>
+    public long CompactedBlocks { get; init; }
+
+    /// <summary>Segments that copies of blocks emptied.</summary>
+    public long CompactedSegments { get; init; }
+
+    /// <summary>Bytes of the pool that have memory behind them.</summary>
+    public long PoolPresentBytes { get; init; }
+
     /// <summary>Bytes copied to cold memory.</summary>
     public long BytesOut { get; init; }
 

@@ -18,6 +18,7 @@ internal sealed class KvMetrics : IDisposable
     private readonly Counter<long> _evicted;
     private readonly Counter<long> _reloaded;
     private readonly Counter<long> _moved;
+    private readonly Counter<long> _compacted;
     private readonly Counter<long> _bytesOut;
     private readonly Counter<long> _bytesIn;
     private readonly Counter<long> _bytesMoved;
@@ -33,6 +34,7 @@ internal sealed class KvMetrics : IDisposable
         _evicted = _meter.CreateCounter<long>("kvcached.blocks.evicted", "{block}", "Device copies given up");
         _reloaded = _meter.CreateCounter<long>("kvcached.blocks.reloaded", "{block}", "Copies of blocks from cold memory");
         _moved = _meter.CreateCounter<long>("kvcached.blocks.moved", "{block}", "Copies of blocks inside the pool");
+        _compacted = _meter.CreateCounter<long>("kvcached.blocks.compacted", "{block}", "Copies of blocks that emptied a segment");
         _bytesOut = _meter.CreateCounter<long>("kvcached.transfer.out", "By", "Bytes copied to cold memory");
         _bytesIn = _meter.CreateCounter<long>("kvcached.transfer.in", "By", "Bytes copied from cold memory");
         _bytesMoved = _meter.CreateCounter<long>("kvcached.transfer.moved", "By", "Bytes moved inside the pool");
@@ -57,6 +59,7 @@ internal sealed class KvMetrics : IDisposable
         Add(_evicted, delta.EvictedBlocks);
         Add(_reloaded, delta.ReloadedBlocks);
         Add(_moved, delta.MovedBlocks);
+        Add(_compacted, delta.CompactedBlocks);
         Add(_bytesOut, delta.BytesOut);
         Add(_bytesIn, delta.BytesIn);
         Add(_bytesMoved, delta.BytesMoved);

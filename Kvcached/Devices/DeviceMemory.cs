@@ -16,6 +16,8 @@ public enum MemoryKind
 /// </summary>
 public abstract class DeviceMemory : IDisposable
 {
+    private const long PageBytes = 4096;
+
     /// <summary>Describes the range.</summary>
     protected DeviceMemory(string label, MemoryKind kind, long bytes)
     {
@@ -43,12 +45,30 @@ public abstract class DeviceMemory : IDisposable
     /// <exception cref="InvalidOperationException">The memory is not of kind <see cref="MemoryKind.Host"/>.</exception>
     public abstract Span<byte> HostSpan(long offset, int bytes);
 
+    /// <summary>
+    /// Gives the physical memory behind a range back to the system and keeps the addresses: what is read there next is zero. The host's own act,
+    /// in no queue: no submission that has not ended may touch the range. A device that maps memory in larger extents may keep what is not a whole one.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range lies outside the memory, or is not in whole pages of 4,096 bytes.</exception>
+    public void Discard(long offset, long bytes)
+    {
+        if (offset < 0 || bytes < 0 || bytes > Bytes - offset || (offset | bytes) % PageBytes != 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(offset), $"Bytes {offset} to {offset}+{bytes} are not whole pages of the {Bytes} bytes of {Label}.");
+        }
+
+        DiscardCore(offset, bytes);
+    }
+
     /// <summary>Gives the memory back to the device.</summary>
     public void Dispose()
     {
         Dispose(disposing: true);
         GC.SuppressFinalize(this);
     }
+
+    /// <summary>Gives a range that has been checked back to the system.</summary>
+    protected abstract void DiscardCore(long offset, long bytes);
 
     /// <summary>Gives the memory back to the device.</summary>
     protected abstract void Dispose(bool disposing);

@@ -24,6 +24,7 @@ internal sealed class CacheEngine
     private readonly Compactor _compactor;
     private ulong _waits;
     private bool _hasNews;
+    private bool _isTrimming;
 
     public CacheEngine(EngineOptions options, ISubmitter submitter)
     {
@@ -166,6 +167,13 @@ internal sealed class CacheEngine
     /// <summary>Asks for the pool to be compacted, by turns to come.</summary>
     public void Compact() => _compactor.Request();
 
+    /// <summary>Asks for the pool to be compacted, and for what comes free above the floor to lose its memory, by turns to come.</summary>
+    public void Trim()
+    {
+        _compactor.Request();
+        _isTrimming = true;
+    }
+
     /// <summary>Acts on what has been observed: frees, serves steps that wait, cleans ahead of need.</summary>
     public void Turn()
     {
@@ -177,6 +185,12 @@ internal sealed class CacheEngine
 
         ServeWaiting();
         _compactor.Run();
+        if (_isTrimming)
+        {
+            _isTrimming = _compactor.IsRequested;
+            State.Pool.Trim(State.Options.PoolFloorBytes ?? State.Options.Pool.Bytes, State.Submitter.Discard);
+        }
+
         _cleanAhead.Run();
     }
 

@@ -17,17 +17,19 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
     private const int WasteFraction = 8;
 
     private readonly Reservations _places = new();
-    private bool _isRequested;
     private (ulong Plan, int Layout) _failed;
 
+    /// <summary>Whether passes have been asked for and the last one found something to do.</summary>
+    public bool IsRequested { get; private set; }
+
     /// <summary>Asks for passes until one finds nothing to do.</summary>
-    public void Request() => _isRequested = true;
+    public void Request() => IsRequested = true;
 
     /// <summary>One pass, within the byte budget, while the background queue is idle.</summary>
     public void Run()
     {
         var budget = state.Options.CompactionBytes;
-        if (budget == 0 || !(_isRequested || IsWasteful()) || !state.IsBackgroundIdle)
+        if (budget == 0 || !(IsRequested || IsWasteful()) || !state.IsBackgroundIdle)
         {
             return;
         }
@@ -41,7 +43,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
             }
         }
 
-        _isRequested &= emptied;
+        IsRequested &= emptied;
         loop.Flush(null);
     }
 
@@ -93,6 +95,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
             var segment = state.Pool.Units[unit];
             if (segment.State == SegmentState.Interior
                 || (segment.State == SegmentState.InUse && segment.Layout == layout)
+                || (segment.State == SegmentState.Free && !state.Pool.Units.HasMemoryFor(segment))
                 || !state.Pool.IsUsableBy(segment, lane))
             {
                 return long.MaxValue;

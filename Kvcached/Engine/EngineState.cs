@@ -12,6 +12,9 @@ internal sealed record EngineOptions
     /// <summary>The pool.</summary>
     public required DeviceMemory Pool { get; init; }
 
+    /// <summary>Bytes of the pool that always have memory behind them; the others get it when they are first used, and lose it in a trim.</summary>
+    public long? PoolFloorBytes { get; init; }
+
     /// <summary>The entry heap.</summary>
     public required DeviceMemory Entries { get; init; }
 
@@ -75,7 +78,7 @@ internal sealed class EngineState
     {
         Options = options;
         Submitter = submitter;
-        Pool = new BlockPool(options.Pool.Bytes, options.UnitBytes, Timelines);
+        Pool = new BlockPool(options.Pool.Bytes, options.UnitBytes, Timelines, options.PoolFloorBytes);
         Rows = new RowHeap(options.Entries, options.RowUnitBytes, Timelines);
         Cold = new ColdTier(options.Cold, options.UnitBytes, Timelines);
         Sequences = new SequenceTable(options.MaxSequences);

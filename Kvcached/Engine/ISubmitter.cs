@@ -13,4 +13,7 @@ internal readonly record struct EngineWait(Point Point, WaitReason Reason);
 internal interface ISubmitter
 {
     void Submit(int queue, ReadOnlySpan<EngineWait> waits, CommandList commands, Point signal);
+
+    /// <summary>Gives the physical memory behind a range of the pool back to the system. Nothing that has not been observed touches it.</summary>
+    void Discard(long offset, long bytes);
 }

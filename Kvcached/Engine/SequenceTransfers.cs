@@ -106,6 +106,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
                     ref readonly var frontier = ref _reservations.TakeBlock(out var bytes);
                     loop.Move(sequence, row[i], background ? state.OpenBackground() : lane.OpenTransfers(), bytes, in frontier);
                     moved++;
+                    state.Counters.MovedBlocks++;
                 }
             }
 

@@ -143,7 +143,6 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         oldFrontier.Add(submission.Signal, _timelines);
         state.Pool.Free(old, oldFrontier);
         Place(sequence, number, bytes, submission.Signal);
-        state.Counters.MovedBlocks++;
         state.Counters.BytesMoved += blockBytes;
     }
 

@@ -111,7 +111,9 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
         for (var unit = first; unit < first + size; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
-            if (segment.State == SegmentState.Interior || (segment.State == SegmentState.InUse && segment.Layout == layout))
+            if (segment.State == SegmentState.Interior
+                || (segment.State == SegmentState.InUse && segment.Layout == layout)
+                || (segment.State == SegmentState.Free && !state.Pool.Units.HasMemoryFor(segment)))
             {
                 return long.MaxValue;
             }

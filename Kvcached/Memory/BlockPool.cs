@@ -26,13 +26,18 @@ internal sealed class BlockPool
     private int _emptySegments;
     private int _carvedUnits;
 
-    public BlockPool(long bytes, long unitBytes, TimelineTable timelines)
+    /// <summary>Makes an arena.</summary>
+    /// <param name="bytes">Addresses that there are.</param>
+    /// <param name="unitBytes">Bytes of a unit.</param>
+    /// <param name="timelines">What has been observed.</param>
+    /// <param name="presentBytes">How many of the addresses have memory from the start; null for all.</param>
+    public BlockPool(long bytes, long unitBytes, TimelineTable timelines, long? presentBytes = null)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes / unitBytes, BlockAddress.MaxUnits, nameof(bytes));
         _timelines = timelines;
         _unitBytes = unitBytes;
         _pending = new PendingBlocks(timelines);
-        Units = new UnitMap((int)(bytes / unitBytes), timelines);
+        Units = new UnitMap((int)(bytes / unitBytes), (int)((presentBytes ?? bytes) / unitBytes), timelines);
     }
 
     public UnitMap Units { get; }
@@ -51,7 +56,10 @@ internal sealed class BlockPool
     public int Layouts => _layouts.Length;
 
     /// <summary>Units that are carved for no layout.</summary>
-    public int FreeUnits => Units.Count - _carvedUnits;
+    public int FreeUnits => Units.Ceiling - _carvedUnits;
+
+    /// <summary>Bytes that have memory behind them.</summary>
+    public long PresentBytes => Units.Present * _unitBytes;
 
     /// <summary>Units that would be free if each layout's blocks lay in as few segments as they fit.</summary>
     public int WastedUnits
@@ -216,6 +224,16 @@ internal sealed class BlockPool
 
         Carve(layout, window);
         return true;
+    }
+
+    /// <summary>
+    /// Takes the memory from segments that nobody holds a block of, as soon as their frontiers have been observed, down to so many bytes in all.
+    /// <paramref name="discard"/> gets offset and length of what is to go.
+    /// </summary>
+    public void Trim(long keepBytes, Action<long, long> discard)
+    {
+        ReleaseEmptySegments(exceptLayout: -1, Point.BackgroundLane);
+        Units.Trim((int)(keepBytes / _unitBytes), (unit, units) => discard(unit * _unitBytes, units * _unitBytes));
     }
 
     /// <summary>Takes a block back with its frontier.</summary>

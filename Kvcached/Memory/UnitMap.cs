@@ -5,20 +5,27 @@ namespace Kvcached.Memory;
 /// <summary>
 /// The units of an arena and its free runs (a buddy allocator). A free run whose frontier has been observed is <em>ready</em>, and merges with
 /// its buddy; the others wait on a list of their own, each with its frontier, since merging would make one lane's bytes wait for another's.
+/// Runs that are <em>absent</em> have no memory behind them; taking one gives it memory, as long as what has some stays within <see cref="Ceiling"/>.
 /// </summary>
 internal sealed class UnitMap
 {
-    private const int Orders = 31;
     private const int ReadyMark = -3;
+    private const int AbsentMark = -4;
 
     private readonly TimelineTable _timelines;
     private readonly Segment[] _units;
-    private readonly SegmentList[] _ready = new SegmentList[Orders];
+    private readonly RunLists _ready = new(ReadyMark);
+    private readonly RunLists _absent = new(AbsentMark);
     private SegmentList _waiting;
-    private uint _readyMask;
 
-    public UnitMap(int units, TimelineTable timelines)
+    /// <summary>Makes the units.</summary>
+    /// <param name="units">Addresses that there are.</param>
+    /// <param name="present">How many of them have memory from the start.</param>
+    /// <param name="timelines">What has been observed.</param>
+    public UnitMap(int units, int present, TimelineTable timelines)
     {
+        Present = present;
+        Ceiling = units;
         _timelines = timelines;
         _units = new Segment[units];
         for (var i = 0; i < units; i++)
@@ -26,36 +33,63 @@ internal sealed class UnitMap
             _units[i] = new Segment(i);
         }
 
-        for (var start = 0; start < units;)
-        {
-            var order = Math.Min(start == 0 ? Orders - 1 : BitOperations.TrailingZeroCount(start), BitOperations.Log2((uint)(units - start)));
-            _units[start].Order = order;
-            AddReady(_units[start]);
-            start += 1 << order;
-        }
+        AddRange(0, present, _ready);
+        AddRange(present, units, _absent);
     }
 
     public int Count => _units.Length;
+
+    /// <summary>Units that have memory behind them.</summary>
+    public int Present { get; private set; }
+
+    /// <summary>How many units may have memory behind them.</summary>
+    public int Ceiling { get; set; }
 
     public bool HasWaiting => _waiting.Head is not null;
 
     /// <summary>The run that starts at a unit, or an interior unit.</summary>
     public Segment this[int unit] => _units[unit];
 
-    /// <summary>Takes a run whose bytes anyone may use.</summary>
+    /// <summary>Takes a run whose bytes anyone may use: of those that have memory, else of the others.</summary>
     public Segment? Take(int order)
     {
-        var larger = _readyMask >> order;
-        if (larger == 0)
+        if (_ready.TryTake(order) is { } run)
         {
-            return null;
+            Split(run, order);
+            return run;
         }
 
-        var from = order + BitOperations.TrailingZeroCount(larger);
-        var run = _ready[from].Head!;
-        RemoveReady(run);
-        Split(run, order);
-        return run;
+        if (Present + (1 << order) <= Ceiling && _absent.TryTake(order) is { } absent)
+        {
+            SplitAbsent(absent, order);
+            Present += absent.Units;
+            return absent;
+        }
+
+        return null;
+    }
+
+    /// <summary>Whether a run is free and its bytes, memory included, may be had.</summary>
+    public bool HasMemoryFor(Segment run) => !_absent.Contains(run) || Present + run.Units <= Ceiling;
+
+    /// <summary>
+    /// Takes the memory from free runs whose frontiers have been observed, largest first, down to so many units in all. Runs are named to
+    /// <paramref name="discard"/>, which gives their memory back.
+    /// </summary>
+    public void Trim(int keep, Action<int, int> discard)
+    {
+        while (Present > keep && _ready.Largest() is { } run)
+        {
+            _ready.Remove(run);
+            while (run.Units > Present - keep)
+            {
+                Split(run, run.Order - 1);
+            }
+
+            Present -= run.Units;
+            discard(run.StartUnit, run.Units);
+            AddMerged(run, _absent);
+        }
     }
 
     /// <summary>Takes a run that one lane may use enqueue-ahead; its frontier goes with it.</summary>
@@ -63,7 +97,7 @@ internal sealed class UnitMap
     {
         for (var run = _waiting.Head; run is not null; run = run.Next)
         {
-            if (run.Order >= order && FrontierHome.Of(run.Frontier.Points, _timelines).IsUsableBy(lane))
+            if (run.Order >= order && IsUsable(run, lane))
             {
                 _waiting.Remove(run);
                 Split(run, order);
@@ -80,7 +114,12 @@ internal sealed class UnitMap
     /// </summary>
     public Segment? TakeWindow(int start, int order, int lane)
     {
-        if (_units[start] is { State: SegmentState.Free } larger && larger.Order > order && FrontierHome.Of(larger.Frontier.Points, _timelines).IsUsableBy(lane))
+        if (!TryMakePresent(start, order))
+        {
+            return null;
+        }
+
+        if (_units[start] is var larger && larger.Order > order && IsUsable(larger, lane))
         {
             Unlist(larger);
             Split(larger, order);
@@ -90,7 +129,7 @@ internal sealed class UnitMap
         for (var unit = start; unit < start + (1 << order); unit += _units[unit].Units)
         {
             var run = _units[unit];
-            if (run.State != SegmentState.Free || run.Order > order || !FrontierHome.Of(run.Frontier.Points, _timelines).IsUsableBy(lane))
+            if (run.Order > order || !IsUsable(run, lane))
             {
                 return null;
             }
@@ -125,20 +164,19 @@ internal sealed class UnitMap
             if (run.Frontier.Prune(_timelines))
             {
                 _waiting.Remove(run);
-                AddMerged(run);
+                AddMerged(run, _ready);
             }
 
             run = next;
         }
     }
 
+    /// <summary>Gives a run's upper halves back until it has an order.</summary>
     private void Split(Segment run, int order)
     {
         while (run.Order > order)
         {
-            run.Order--;
-            var upper = _units[run.StartUnit + run.Units];
-            upper.Order = run.Order;
+            var upper = Halve(run);
             upper.Frontier.Clear();
             if (!RuleFaults.Is(RuleFault.SplitForgetsFrontier))
             {
@@ -147,6 +185,22 @@ internal sealed class UnitMap
 
             Release(upper, merge: false);
         }
+    }
+
+    private void SplitAbsent(Segment run, int order)
+    {
+        while (run.Order > order)
+        {
+            _absent.Add(Halve(run));
+        }
+    }
+
+    private Segment Halve(Segment run)
+    {
+        run.Order--;
+        var upper = _units[run.StartUnit + run.Units];
+        upper.Order = run.Order;
+        return upper;
     }
 
     private void Release(Segment run, bool merge)
@@ -158,66 +212,88 @@ internal sealed class UnitMap
         }
         else if (merge)
         {
-            AddMerged(run);
+            AddMerged(run, _ready);
         }
         else
         {
-            AddReady(run);
+            _ready.Add(run);
         }
     }
 
-    private void AddMerged(Segment run)
+    /// <summary>Merges a run with its buddies of the same kind.</summary>
+    private void AddMerged(Segment run, RunLists kind)
     {
-        while (true)
+        while (run.Order + 1 < RunLists.Orders)
         {
             var buddyStart = run.StartUnit ^ run.Units;
-            if (buddyStart + run.Units > _units.Length || run.Order + 1 >= Orders)
+            if (buddyStart + run.Units > _units.Length || _units[buddyStart] is not { State: SegmentState.Free } buddy || buddy.Order != run.Order || !kind.Contains(buddy))
             {
                 break;
             }
 
-            var buddy = _units[buddyStart];
-            if (buddy.State != SegmentState.Free || buddy.Order != run.Order || !IsReady(buddy))
-            {
-                break;
-            }
-
-            RemoveReady(buddy);
+            kind.Remove(buddy);
             var (lower, upper) = run.StartUnit < buddyStart ? (run, buddy) : (buddy, run);
             upper.State = SegmentState.Interior;
             lower.Order++;
             run = lower;
         }
 
-        AddReady(run);
+        kind.Add(run);
     }
 
-    private static bool IsReady(Segment run) => run.Bucket == ReadyMark;
-
-    private void AddReady(Segment run)
+    /// <summary>Covers units with the largest aligned runs.</summary>
+    private void AddRange(int start, int end, RunLists kind)
     {
-        run.State = SegmentState.Free;
-        run.Bucket = ReadyMark;
-        run.Frontier.Clear();
-        _ready[run.Order].Add(run);
-        _readyMask |= 1u << run.Order;
-    }
-
-    private void RemoveReady(Segment run)
-    {
-        run.Bucket = -1;
-        _ready[run.Order].Remove(run);
-        if (_ready[run.Order].Head is null)
+        while (start < end)
         {
-            _readyMask &= ~(1u << run.Order);
+            var order = Math.Min(start == 0 ? RunLists.Orders - 1 : BitOperations.TrailingZeroCount(start), BitOperations.Log2((uint)(end - start)));
+            _units[start].Order = order;
+            kind.Add(_units[start]);
+            start += 1 << order;
         }
     }
 
+    /// <summary>Gives memory to what has none of a window.</summary>
+    private bool TryMakePresent(int start, int order)
+    {
+        var absent = 0;
+        if (_absent.Contains(_units[start]) && _units[start].Order > order)
+        {
+            _absent.Remove(_units[start]);
+            SplitAbsent(_units[start], order);
+            _absent.Add(_units[start]);
+        }
+
+        for (var unit = start; unit < start + (1 << order); unit += _units[unit].Units)
+        {
+            absent += _absent.Contains(_units[unit]) ? _units[unit].Units : 0;
+        }
+
+        if (Present + absent > Ceiling)
+        {
+            return false;
+        }
+
+        for (var unit = start; absent > 0 && unit < start + (1 << order); unit += _units[unit].Units)
+        {
+            if (_absent.Contains(_units[unit]))
+            {
+                _absent.Remove(_units[unit]);
+                _ready.Add(_units[unit]);
+                Present += _units[unit].Units;
+            }
+        }
+
+        return true;
+    }
+
+    private bool IsUsable(Segment run, int lane) => run.State == SegmentState.Free && FrontierHome.Of(run.Frontier.Points, _timelines).IsUsableBy(lane);
+
     private void Unlist(Segment run)
     {
-        if (IsReady(run))
+        if (_ready.Contains(run))
         {
-            RemoveReady(run);
+            _ready.Remove(run);
         }
         else
         {

@@ -46,6 +46,12 @@ internal sealed unsafe class CpuMemory : DeviceMemory
         return new Span<byte>((byte*)Address + offset, bytes);
     }
 
+    protected override void DiscardCore(long offset, long bytes)
+    {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _address) == 0, this);
+        _mapping.PunchHole(offset, bytes);
+    }
+
     protected override void Dispose(bool disposing)
     {
         if (Interlocked.Exchange(ref _address, 0) != 0)

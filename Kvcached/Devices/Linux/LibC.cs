@@ -16,6 +16,9 @@ internal static unsafe partial class LibC
     internal const uint MfdCloexec = 1;
     internal const uint MfdAllowSealing = 2;
 
+    internal const int FallocKeepSize = 1;
+    internal const int FallocPunchHole = 2;
+
     internal const int FutexWaitOperation = 0;
     internal const int FutexWakeOperation = 1;
 
@@ -44,6 +47,9 @@ internal static unsafe partial class LibC
 
     [LibraryImport(Library, EntryPoint = "ftruncate", SetLastError = true)]
     internal static partial int Ftruncate(SafeHandle descriptor, long bytes);
+
+    [LibraryImport(Library, EntryPoint = "fallocate", SetLastError = true)]
+    internal static partial int Fallocate(SafeHandle descriptor, int mode, long offset, long bytes);
 
     [LibraryImport(Library, EntryPoint = "mmap", SetLastError = true)]
     internal static partial nint Mmap(nint address, nuint bytes, int protection, int flags, SafeHandle descriptor, long offset);

@@ -65,6 +65,16 @@ internal sealed class SharedMapping : SafeHandleZeroOrMinusOneIsInvalid
         }
     }
 
+    /// <summary>Gives the pages of a range back to the system: every mapping reads zeros there, and a write takes a new page.</summary>
+    /// <exception cref="Win32Exception">The kernel refuses.</exception>
+    internal void PunchHole(long offset, long bytes)
+    {
+        if (bytes > 0 && LibC.Fallocate(Descriptor, LibC.FallocKeepSize | LibC.FallocPunchHole, offset, bytes) == -1)
+        {
+            throw Failure("fallocate", bytes);
+        }
+    }
+
     protected override bool ReleaseHandle()
     {
         Descriptor.Dispose();

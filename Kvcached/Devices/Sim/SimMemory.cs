@@ -68,6 +68,14 @@ public sealed class SimMemory : DeviceMemory
     public Span<byte> Peek(long offset, int bytes) => Raw.Slice((int)offset, bytes);
 
     /// <inheritdoc/>
+    protected override void DiscardCore(long offset, long bytes)
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        NoteHostWrite(offset, bytes);
+        Raw.Slice((int)offset, (int)bytes).Clear();
+    }
+
+    /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
         if (!IsDisposed)
