@@ -13,7 +13,7 @@ internal static class PaperEngine
     /// <summary>Bytes of so many blocks, in whole units.</summary>
     public static long BytesOf(long blocks) => (blocks * BlockBytes + KvCacheOptions.UnitBytes - 1) / KvCacheOptions.UnitBytes * KvCacheOptions.UnitBytes;
 
-    public static CacheEngine Create(ISubmitter device, long poolBlocks, long coldBlocks, int sequences, long tableBytes = 64 << 20) => new(
+    public static CacheEngine Create(ISubmitter device, long poolBlocks, long coldBlocks, int sequences, long tableBytes = 64 << 20, long compactionBytes = 0) => new(
         new EngineOptions
         {
             Pool = new PaperMemory("pool", BytesOf(poolBlocks)),
@@ -23,6 +23,7 @@ internal static class PaperEngine
             RowUnitBytes = KvCacheOptions.TableUnitBytes,
             MaxSequences = sequences,
             CleanAheadBlocks = 0,
+            CompactionBytes = compactionBytes,
         },
         device);
 

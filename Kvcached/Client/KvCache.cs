@@ -42,6 +42,9 @@ public sealed class KvCache : IDisposable
         _client = _host.Engine.OpenClient(options.MaxPinnedBytes ?? long.MaxValue);
     }
 
+    /// <summary>Bytes of physical memory that the system has given for the pool so far. A system call: not for hot paths.</summary>
+    public long PoolPhysicalBytes => Open().Pool.PhysicalBytes;
+
     /// <summary>The device that the cache's memory lies on.</summary>
     public IDevice Device { get; }
 
@@ -210,6 +213,7 @@ public sealed class KvCache : IDisposable
                 CompactedBlocks = counters.CompactedBlocks,
                 CompactedSegments = counters.CompactedSegments,
                 PoolPresentBytes = state.Pool.PresentBytes,
+                PoolPinnedBytes = state.Pool.CarvedBytes,
                 ResidentBlocks = state.Pool.UsedBlocks,
                 ResidentBytes = state.Pool.UsedBytes,
                 ColdBlocks = state.Cold.Pool.UsedBlocks,

@@ -30,6 +30,9 @@ public record struct KvCacheStatistics
     /// <summary>Segments that copies of blocks emptied.</summary>
     public long CompactedSegments { get; init; }
 
+    /// <summary>Bytes of segments that serve some layout: no other can use them.</summary>
+    public long PoolPinnedBytes { get; init; }
+
     /// <summary>Bytes of the pool that have memory behind them.</summary>
     public long PoolPresentBytes { get; init; }
 

@@ -35,6 +35,9 @@ public abstract class DeviceMemory : IDisposable
     /// <summary>Its size.</summary>
     public long Bytes { get; }
 
+    /// <summary>Bytes of physical memory that the system has given for it so far: less than <see cref="Bytes"/> where it gives them on first use.</summary>
+    public virtual long PhysicalBytes => Bytes;
+
     /// <summary>Address of byte 0 as kernels see it. Stable for the memory's life.</summary>
     public abstract ulong Address { get; }
 

@@ -34,6 +34,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
             return;
         }
 
+        state.Pool.ReleaseEmpty();
         var emptied = false;
         for (var layout = 0; layout < state.Pool.Layouts; layout++)
         {
@@ -119,7 +120,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
-            if (segment.State == SegmentState.InUse && segment.Used > 0 && !TryEmpty(segment, start, units))
+            if (segment.State == SegmentState.InUse && segment.Used > 0 && !TryEmpty(segment, start, units, leastUsed: 1, out _))
             {
                 loop.Flush(null);
                 return false;
@@ -137,28 +138,23 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
     private bool TryEmptySparsest(int layout, ref long budget)
     {
         var looked = 0;
-        for (var segment = state.Pool.Sparsest(layout, after: null); segment is not null; segment = state.Pool.Sparsest(layout, segment))
+        Segment? sparsest = null;
+        for (var segment = state.Pool.Sparsest(layout, after: null); segment is not null && looked++ < CandidateBudget; segment = state.Pool.Sparsest(layout, segment))
         {
-            if (segment.Used > 0 && CanEmpty(segment, Point.BackgroundLane))
+            if (segment.Used > 0 && !(segment.Used >= sparsest?.Used) && CanEmpty(segment, Point.BackgroundLane))
             {
-                var bytes = segment.Used * state.Pool.BlockBytes(layout);
-                if (!TryEmpty(segment, segment.StartUnit, segment.Units))
-                {
-                    // The others hold more.
-                    return false;
-                }
-
-                budget -= bytes;
-                return true;
-            }
-
-            if (++looked == CandidateBudget)
-            {
-                return false;
+                sparsest = segment;
             }
         }
 
-        return false;
+        // Only into segments that hold as much or more: what has been moved is not moved again for the same end.
+        if (sparsest is null || !TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, out var bytes))
+        {
+            return false;
+        }
+
+        budget -= bytes;
+        return true;
     }
 
     /// <summary>Whether every block of a segment can move now; for a lane, whether it may use the bytes that they leave.</summary>
@@ -199,12 +195,13 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
     private bool CanMove(ref readonly BlockState block) => state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane;
 
     /// <summary>Moves all blocks of a segment, or none, to places outside a window of units.</summary>
-    private bool TryEmpty(Segment segment, int start, int units)
+    private bool TryEmpty(Segment segment, int start, int units, int leastUsed, out long bytes)
     {
+        bytes = segment.Used * state.Pool.BlockBytes(segment.Layout);
         _places.Clear();
         while (_places.BlockCount < segment.Used)
         {
-            if (!state.Pool.TryAllocateOutside(segment.Layout, start, units, out var place, out var frontier))
+            if (!state.Pool.TryAllocateOutside(segment.Layout, start, units, leastUsed, out var place, out var frontier))
             {
                 _places.GiveBack(state);
                 return false;

@@ -58,6 +58,9 @@ internal sealed class BlockPool
     /// <summary>Units that are carved for no layout.</summary>
     public int FreeUnits => Units.Ceiling - _carvedUnits;
 
+    /// <summary>Bytes of segments that are carved for a layout.</summary>
+    public long CarvedBytes => _carvedUnits * _unitBytes;
+
     /// <summary>Bytes that have memory behind them.</summary>
     public long PresentBytes => Units.Present * _unitBytes;
 
@@ -168,10 +171,10 @@ internal sealed class BlockPool
     }
 
     /// <summary>
-    /// Hands out a block of a carved segment outside a window of units to the background queue: where the window's blocks move. The fullest
-    /// segment goes first.
+    /// Hands out a block of a segment outside a window of units to the background queue, where the window's blocks move: of the fullest segment, and of
+    /// none that holds less than <paramref name="leastUsed"/>.
     /// </summary>
-    public bool TryAllocateOutside(int layout, int start, int units, out BlockAddress address, out Frontier frontier)
+    public bool TryAllocateOutside(int layout, int start, int units, int leastUsed, out BlockAddress address, out Frontier frontier)
     {
         frontier = default;
         ref var l = ref _layouts[layout];
@@ -179,7 +182,7 @@ internal sealed class BlockPool
         {
             for (var segment = l.Lists[BitOperations.TrailingZeroCount(mask)].Head; segment is not null; segment = segment.Next)
             {
-                if ((uint)(segment.StartUnit - start) >= (uint)units && TryTake(segment, Point.BackgroundLane, ahead: false, out address, ref frontier))
+                if (segment.Used >= leastUsed && (uint)(segment.StartUnit - start) >= (uint)units && TryTake(segment, Point.BackgroundLane, ahead: false, out address, ref frontier))
                 {
                     return true;
                 }
@@ -232,8 +235,17 @@ internal sealed class BlockPool
     /// </summary>
     public void Trim(long keepBytes, Action<long, long> discard)
     {
-        ReleaseEmptySegments(exceptLayout: -1, Point.BackgroundLane);
+        ReleaseEmpty();
         Units.Trim((int)(keepBytes / _unitBytes), (unit, units) => discard(unit * _unitBytes, units * _unitBytes));
+    }
+
+    /// <summary>Gives segments that nobody holds a block of back to the arena, but those that wait for points of lanes.</summary>
+    public void ReleaseEmpty()
+    {
+        if (_emptySegments > 0)
+        {
+            ReleaseEmptySegments(exceptLayout: -1, Point.BackgroundLane);
+        }
     }
 
     /// <summary>Takes a block back with its frontier.</summary>

@@ -21,6 +21,15 @@ internal sealed unsafe class CpuMemory : DeviceMemory
     /// <summary>Bytes that the memory takes: whole pages.</summary>
     internal long HeldBytes => _mapping.Bytes;
 
+    public override long PhysicalBytes
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(Volatile.Read(ref _address) == 0, this);
+            return _mapping.PhysicalBytes;
+        }
+    }
+
     public override ulong Address
     {
         get

@@ -19,6 +19,10 @@ internal static unsafe partial class LibC
     internal const int FallocKeepSize = 1;
     internal const int FallocPunchHole = 2;
 
+    internal const int AtEmptyPath = 0x1000;
+    internal const uint StatxBlocks = 0x400;
+    internal const int StatBlockBytes = 512;
+
     internal const int FutexWaitOperation = 0;
     internal const int FutexWakeOperation = 1;
 
@@ -41,6 +45,17 @@ internal static unsafe partial class LibC
         public long Seconds;
         public long Nanoseconds;
     }
+
+    /// <summary>The part of struct statx that is read: it is the same on every architecture.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    internal struct StatxResult
+    {
+        [FieldOffset(48)]
+        public ulong Blocks;
+    }
+
+    [LibraryImport(Library, EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Statx(SafeHandle descriptor, string path, int flags, uint mask, StatxResult* result);
 
     [LibraryImport(Library, EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int MemfdCreate(string name, uint flags);

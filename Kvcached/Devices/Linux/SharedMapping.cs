@@ -33,6 +33,19 @@ internal sealed class SharedMapping : SafeHandleZeroOrMinusOneIsInvalid
     /// <summary>Address of byte 0.</summary>
     internal nint Address => handle;
 
+    /// <summary>Bytes of the pages that the system has given: those touched, less those punched out.</summary>
+    /// <exception cref="Win32Exception">The kernel refuses.</exception>
+    internal unsafe long PhysicalBytes
+    {
+        get
+        {
+            LibC.StatxResult result;
+            return LibC.Statx(Descriptor, string.Empty, LibC.AtEmptyPath, LibC.StatxBlocks, &result) == -1
+                ? throw Failure("statx", Bytes)
+                : (long)result.Blocks * LibC.StatBlockBytes;
+        }
+    }
+
     /// <summary>Rounds up to whole pages.</summary>
     internal static long RoundToPages(long bytes) => checked(bytes + PageBytes - 1) & ~(PageBytes - 1L);
 
