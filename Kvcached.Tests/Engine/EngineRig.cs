@@ -21,7 +21,7 @@ internal sealed class EngineRig
 
     private readonly Recorder _recorder = new();
 
-    public EngineRig(int poolBlocks = 4, int coldBlocks = 64, int rows = 32, int cleanAhead = 0, int maxSequences = 64)
+    public EngineRig(int poolBlocks = 4, int coldBlocks = 64, int rows = 32, int cleanAhead = 0, int maxSequences = 64, long compaction = 0, int? floorBlocks = null)
     {
         Pool = new PlainMemory("pool", poolBlocks * BlockBytes);
         Entries = new PlainMemory("entries", rows * RowBytes);
@@ -36,6 +36,8 @@ internal sealed class EngineRig
                 RowUnitBytes = RowBytes,
                 MaxSequences = maxSequences,
                 CleanAheadBlocks = cleanAhead,
+                CompactionBytes = compaction,
+                PoolFloorBytes = floorBlocks * BlockBytes,
             },
             _recorder);
         Client = Engine.OpenClient(long.MaxValue / 2);
@@ -98,6 +100,9 @@ internal sealed class EngineRig
     }
 
     public Submitted[] Take() => _recorder.Take();
+
+    /// <summary>Blocks of the pool whose memory has been given back, in the order in which it was.</summary>
+    public (long First, long Count)[] DiscardedBlocks => [.. _recorder.Discarded.Select(range => (range.Offset / BlockBytes, range.Bytes / BlockBytes))];
 
     public void Observe(Point point)
     {
