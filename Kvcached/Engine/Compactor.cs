@@ -163,18 +163,18 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         var pinned = 0L;
         for (var i = 0; i < segment.Fresh; i++)
         {
-            var owner = segment.Owner[i];
-            if (owner == Segment.Reserved)
+            var use = segment.Uses[i];
+            if (use.IsReserved)
             {
                 return false;
             }
 
-            if (owner < 0)
+            if (!use.IsHeld)
             {
                 continue;
             }
 
-            ref var block = ref state.Blocks[owner];
+            ref var block = ref state.Blocks[use.Holder];
             var sequence = state.Sequences[block.Sequence];
             if (!CanMove(in block)
                 || (sequence.IsLive && !state.CanPin(state.Clients[sequence.Client], pinned += state.Pool.BlockBytes(segment.Layout)))
@@ -212,9 +212,9 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
 
         for (var i = 0; _places.HasBlock; i++)
         {
-            if (segment.Owner[i] >= 0)
+            if (segment.Uses[i].IsHeld)
             {
-                var number = segment.Owner[i];
+                var number = segment.Uses[i].Holder;
                 ref readonly var frontier = ref _places.TakeBlock(out var place);
                 loop.Move(state.Sequences[state.Blocks[number].Sequence], number, state.OpenBackground(), place, in frontier);
                 state.Counters.CompactedBlocks++;
