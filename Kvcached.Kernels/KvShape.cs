@@ -48,8 +48,11 @@ public struct KvShape
     /// <summary>Bytes of an element.</summary>
     public uint ElementBytes;
 
-    /// <summary>Zero.</summary>
-    public uint Reserved;
+    /// <summary>
+    /// Where the layout has page tables: binary logarithm of <see cref="BlockBytes"/>, and a block's page number is its offset in the pool shifted
+    /// right by it. 0 where it has none.
+    /// </summary>
+    public uint PageShift;
 
     /// <summary>Tokens in a block: a power of two.</summary>
     public readonly uint TokensPerBlock => 1u << (int)TokensPerBlockShift;

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Kvcached.Kernels;
 
 namespace Kvcached;
@@ -30,7 +31,7 @@ public enum KvAxisOrder
 
 /// <summary>
 /// A model's shape: what one block holds. A block is [layer][plane] followed by the axes in <see cref="AxisOrder"/>, its size rounded up to
-/// 256 bytes. A layout may cover all layers of a model or a group of them.
+/// 256 bytes, or to a power of two (<see cref="PageTable"/>). A layout may cover all layers of a model or a group of them.
 /// </summary>
 public sealed record KvLayout
 {
@@ -57,6 +58,12 @@ public sealed record KvLayout
 
     /// <summary>Sliding window in tokens: a kernel reads the last this many; 0 for all.</summary>
     public int WindowTokens { get; init; }
+
+    /// <summary>
+    /// Whether steps publish page tables of the layout, for kernels that find KV by page number: on lanes with <see cref="KvLaneOptions.MaxPages"/>.
+    /// Block bytes are then rounded up to a power of two of at least 512, and blocks lie at multiples of it.
+    /// </summary>
+    public bool PageTable { get; init; }
 
     /// <summary>Strides of the layout.</summary>
     /// <exception cref="KvException">A member is out of range.</exception>
@@ -89,7 +96,9 @@ public sealed record KvLayout
         var vectorBytes = (long)HeadDim * elementBytes;
         var planeBytes = vectorBytes * Heads * TokensPerBlock;
         var layerBytes = planeBytes * Planes;
-        var blockBytes = RoundUp(layerBytes * Layers, KvShape.GranuleBytes);
+        var blockBytes = PageTable
+            ? Math.Max(MinPageBytes, (long)BitOperations.RoundUpToPowerOf2((ulong)(layerBytes * Layers)))
+            : RoundUp(layerBytes * Layers, KvShape.GranuleBytes);
         if (blockBytes > MaxBlockBytes)
         {
             throw new KvException(KvError.InvalidArgument, $"A block of this layout has {blockBytes} bytes; the limit is {MaxBlockBytes}.");
@@ -108,11 +117,15 @@ public sealed record KvLayout
             Heads = (uint)Heads,
             HeadDim = (uint)HeadDim,
             ElementBytes = (uint)elementBytes,
+            PageShift = PageTable ? (uint)BitOperations.Log2((ulong)blockBytes) : 0,
         };
     }
 
     /// <summary>Largest block.</summary>
     public const long MaxBlockBytes = 1L << 30;
+
+    /// <summary>Smallest block with a page number: the numbers of the largest pool fit in 31 bits.</summary>
+    private const long MinPageBytes = KvCacheOptions.MaxPoolBytes >> 31;
 
     private static long RoundUp(long value, long multiple) => (value + multiple - 1) / multiple * multiple;
 

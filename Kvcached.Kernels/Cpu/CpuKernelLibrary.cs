@@ -36,6 +36,9 @@ public static unsafe class CpuKernelLibrary
     /// <summary>Copies contiguous buffers into rows of blocks: <see cref="BlockRowsArguments"/>.</summary>
     public const string Scatter = "blocks.scatter";
 
+    /// <summary>Writes the page tables of a step: <see cref="PageTableArguments"/>.</summary>
+    public const string PageTable = "tables.pages";
+
     /// <summary>All built-in kernels.</summary>
     public static IReadOnlyList<CpuKernel> All { get; } =
     [
@@ -50,6 +53,7 @@ public static unsafe class CpuKernelLibrary
         new(Fill, &FillKernel.Items, &FillKernel.Run),
         new(Gather, &GatherKernel.Items, &GatherKernel.Run),
         new(Scatter, &ScatterKernel.Items, &ScatterKernel.Run),
+        new(PageTable, &PageTableKernel.Items, &PageTableKernel.Run),
         StampKernel.Kernel,
         VerifyKernel.Kernel,
     ];

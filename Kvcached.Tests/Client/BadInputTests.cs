@@ -49,6 +49,8 @@ public sealed class BadInputTests : IDisposable
         { "MaxBatch is 65537", new KvLaneOptions { MaxBatch = 65537 } },
         { "MaxLayouts is 0; it must be 1 to 64", new KvLaneOptions { MaxLayouts = 0 } },
         { "MaxLayouts is 65", new KvLaneOptions { MaxLayouts = 65 } },
+        { "MaxPages is -1; it must be 0 to 8388607", new KvLaneOptions { MaxPages = -1 } },
+        { "MaxPages is 536870912; it must be 0 to 536870911", new KvLaneOptions { MaxBatch = 4, MaxPages = 1 << 29 } },
     };
 
     public static TheoryData<string, KvLayout[]> ImpossibleModels => new()

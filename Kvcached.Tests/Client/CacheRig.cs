@@ -36,9 +36,9 @@ internal sealed class CacheRig : IDisposable
 
     public KvModel Model { get; }
 
-    public PatternLane OpenLane(int depth = 4)
+    public PatternLane OpenLane(int depth = 4, int maxPages = 0)
     {
-        var lane = new PatternLane(this, depth);
+        var lane = new PatternLane(this, depth, maxPages);
         _lanes.Add(lane);
         return lane;
     }
@@ -82,10 +82,10 @@ internal sealed class PatternLane : IDisposable
     private readonly WaitPoint[] _waits = new WaitPoint[1];
     private readonly KvStepItem[] _batch = new KvStepItem[MaxBatch];
 
-    public PatternLane(CacheRig rig, int depth)
+    public PatternLane(CacheRig rig, int depth, int maxPages)
     {
         _rig = rig;
-        Lane = rig.Cache.OpenLane(new KvLaneOptions { Depth = depth, MaxBatch = MaxBatch });
+        Lane = rig.Cache.OpenLane(new KvLaneOptions { Depth = depth, MaxBatch = MaxBatch, MaxPages = maxPages });
         _queue = rig.Device.CreateQueue("kernels");
         _expectations = rig.Device.Allocate((depth + 1) * (long)_slotBytes, MemoryKind.Host, "expectations");
         _tally = rig.Device.Allocate(Marshal.SizeOf<PatternTally>(), MemoryKind.Host, "tally");

@@ -8,12 +8,14 @@ namespace Kvcached.Tests.Client;
 [Collection(nameof(SteadyStateTests))]
 public class SteadyStateTests
 {
-    [Fact]
-    public void Steps_that_decode_evict_and_reload_allocate_nothing_with_a_listener_attached()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(8)]
+    public void Steps_that_decode_evict_and_reload_allocate_nothing_with_a_listener_attached(int maxPages)
     {
         using var counts = new Counts();
-        using var rig = new CacheRig(coldUnits: 4);
-        var lane = rig.OpenLane();
+        using var rig = new CacheRig(CacheRig.Layout with { PageTable = maxPages > 0 }, coldUnits: 4);
+        var lane = rig.OpenLane(maxPages: maxPages);
         var sequences = Enumerable.Range(0, 8).Select(_ => lane.Create()).ToArray();
         foreach (var sequence in sequences)
         {

@@ -27,12 +27,20 @@ public class TableAbiTests
             [0, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52],
             Offsets<KvShape>(
                 "BlockBytes", "LayerStride", "PlaneStride", "HeadStride", "TokenStride", "TokensPerBlockShift",
-                "Layers", "Planes", "Heads", "HeadDim", "ElementBytes", "Reserved"));
+                "Layers", "Planes", "Heads", "HeadDim", "ElementBytes", "PageShift"));
+    }
+
+    [Fact]
+    public void Addresses_of_page_tables_are_laid_out_as_the_diagram_says()
+    {
+        Assert.Equal(48, Unsafe.SizeOf<PageTable>());
+        Assert.Equal([0, 8, 16, 24, 32, 40, 44], Offsets<PageTable>("BlockTable", "SequenceLengths", "Indptr", "Indices", "LastPageLengths", "MaxPages", "Reserved"));
     }
 
     [Fact]
     public void Argument_structs_have_no_gaps()
     {
+        Assert.Equal(2 * 8 + PageTable.Bytes + 4 * 4, Unsafe.SizeOf<PageTableArguments>());
         Assert.Equal(4 * 8 + KvShape.Bytes + 4 * 4, Unsafe.SizeOf<KvBatch>());
         Assert.Equal(Unsafe.SizeOf<KvBatch>() + 3 * 8, Unsafe.SizeOf<KvWriteArguments>());
         Assert.Equal(Unsafe.SizeOf<KvBatch>() + 4 * 8 + 4 * 4, Unsafe.SizeOf<AttentionArguments>());

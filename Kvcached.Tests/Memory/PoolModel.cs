@@ -52,6 +52,12 @@ internal sealed class PoolModel
         Assert.Equal(layout, segment.Layout);
         Assert.InRange(address.Block, 0, _pool.BlocksPerSegment(layout) - 1);
         Assert.Equal(0, (_pool.OffsetOf(address) - (segment.StartUnit * _unitBytes)) % _pool.BlockBytes(layout));
+        if (long.IsPow2(_pool.BlockBytes(layout)))
+        {
+            // A page: its number is its offset in units of its size.
+            Assert.Equal(0, _pool.OffsetOf(address) % _pool.BlockBytes(layout));
+        }
+
         Assert.True(_pool.OffsetOf(address) + _pool.BlockBytes(layout) <= (segment.StartUnit + segment.Units) * _unitBytes, "The block sticks out of its segment.");
         Assert.Equal(0, segment.StartUnit % segment.Units);
         Assert.All(frontier.Points.ToArray().Where(point => !Points.IsObserved(point)), point => Assert.True(PointModel.IsUsableBy(point, lane), $"{point} is of another lane than {lane}."));

@@ -1,5 +1,6 @@
 using Kvcached.Devices;
 using Kvcached.Engine;
+using Kvcached.Kernels.Cpu;
 using Kvcached.Memory;
 
 namespace Kvcached;
@@ -79,6 +80,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     public long DeviceBytes { get; private set; }
 
     /// <summary>Makes queues, timelines and memory of a lane, then the lane.</summary>
+    /// <exception cref="KernelNotFoundException">The lane is to have page tables, and the device has no kernel that writes them.</exception>
     public LaneState OpenLane(ClientState client, KvLaneOptions options)
     {
         var number = Engine.NextLane;
@@ -101,6 +103,9 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         var views = Allocate(bytes, MemoryKind.Device, $"views of lane {number}");
         var staging = Allocate(bytes, MemoryKind.Host, $"staging of lane {number}");
         DeviceBytes += bytes;
+        var pageTables = options.MaxPages == 0
+            ? null
+            : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}"), _device.LoadKernel(CpuKernelLibrary.PageTable));
         AddQueue(number, TimelineKind.In, $"lane {number} in");
         AddQueue(number, TimelineKind.Out, $"lane {number} out");
         foreach (var kind in (ReadOnlySpan<TimelineKind>)[TimelineKind.Begin, TimelineKind.End, TimelineKind.In, TimelineKind.Out])
@@ -108,7 +113,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
             AddTimeline(number, kind, $"lane {number} {kind}");
         }
 
-        return Engine.OpenLane(client, new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging));
+        return Engine.OpenLane(client, new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables));
     }
 
     public DeviceTimeline Timeline(int lane, TimelineKind kind) => _timelines[Point.TimelineOf(lane, kind)]!;

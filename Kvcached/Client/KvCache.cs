@@ -89,6 +89,8 @@ public sealed class KvCache : IDisposable
 
     /// <summary>Opens a lane, an ordered flow of steps.</summary>
     /// <exception cref="KvException">A size is impossible; the message names it and the limit.</exception>
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
+    /// <exception cref="KernelNotFoundException">The lane is to have page tables, and the device has no kernel that writes them.</exception>
     public KvLane OpenLane(KvLaneOptions? options = null)
     {
         options ??= new KvLaneOptions();

@@ -71,10 +71,17 @@ public sealed record KvLaneOptions
     /// <summary>Layouts of a model whose sequences take steps on the lane.</summary>
     public int MaxLayouts { get; init; } = 4;
 
+    /// <summary>
+    /// Pages that one sequence may have in the page tables of a step, for layouts with <see cref="KvLayout.PageTable"/>; 0 for no page tables. Times
+    /// <see cref="MaxBatch"/> at most 2^31 − 1. Costs about 8 × MaxPages × MaxBatch × MaxLayouts × Depth bytes of device memory.
+    /// </summary>
+    public int MaxPages { get; init; }
+
     internal void Validate()
     {
         KvCacheOptions.Check(nameof(Depth), Depth, 1, 1024, 1);
         KvCacheOptions.Check(nameof(MaxBatch), MaxBatch, 1, 65536, 1);
         KvCacheOptions.Check(nameof(MaxLayouts), MaxLayouts, 1, 64, 1);
+        KvCacheOptions.Check(nameof(MaxPages), MaxPages, 0, int.MaxValue / MaxBatch, 1);
     }
 }

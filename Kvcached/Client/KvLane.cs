@@ -1,5 +1,6 @@
 using Kvcached.Devices;
 using Kvcached.Engine;
+using Kvcached.Kernels;
 
 namespace Kvcached;
 
@@ -45,7 +46,8 @@ public sealed class KvLane
     /// <see cref="KvCache.Wait"/> for the end of the oldest step, and call again.
     /// </summary>
     /// <exception cref="KvException">
-    /// The batch is empty or larger than <see cref="MaxBatch"/>, names a sequence twice, or one that is stale, foreign or of another model.
+    /// The batch is empty or larger than <see cref="MaxBatch"/>, names a sequence twice, one that is stale, foreign or of another model, or one that
+    /// would have more than <see cref="KvLaneOptions.MaxPages"/> pages in a layout with page tables.
     /// </exception>
     public KvStep Begin(ReadOnlySpan<KvStepItem> batch)
     {
@@ -64,6 +66,12 @@ public sealed class KvLane
     {
         KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);
         return State.ViewRing.Address + (ulong)State.ViewOffset(step, layout);
+    }
+
+    internal PageTable PageTable(ulong step, int layout)
+    {
+        KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);
+        return State.PageTables?.TableOf(step, layout) ?? throw new KvException(KvError.InvalidArgument, "The lane has no page tables: it was opened with MaxPages 0.");
     }
 }
 
@@ -91,8 +99,15 @@ public readonly record struct KvStep
     /// <summary>The client signals this point after its kernels.</summary>
     public TimelinePoint End => Lane.EndOf(Number);
 
-    /// <summary>Device address of the views of a layout: a <see cref="Kernels.SequenceView"/> for each item of the batch, in order.</summary>
+    /// <summary>Device address of the views of a layout: a <see cref="SequenceView"/> for each item of the batch, in order.</summary>
     public ulong ViewsAddress(int layout = 0) => Lane.ViewsAddress(Number, layout);
+
+    /// <summary>
+    /// Where the page tables of a layout lie, one of the model's with <see cref="KvLayout.PageTable"/>: for kernels that take a block table or CSR
+    /// arrays in place of views.
+    /// </summary>
+    /// <exception cref="KvException">The lane was opened with <see cref="KvLaneOptions.MaxPages"/> 0.</exception>
+    public PageTable PageTable(int layout = 0) => Lane.PageTable(Number, layout);
 
     private KvLane Lane => _lane is null
         ? throw new KvException(KvError.InvalidArgument, "The default step is of no lane.")

@@ -103,7 +103,10 @@ internal sealed class CacheEngine
     /// Begins a step. Its number is the lane's next, so points and view slot were known before; what the status is, kernels find out from the
     /// views. A step that is Busy waits in the lane and is planned by a later <see cref="Turn"/>.
     /// </summary>
-    /// <exception cref="KvException">The batch is empty, too large, of several models, names a sequence twice or one that is not the client's.</exception>
+    /// <exception cref="KvException">
+    /// The batch is empty, too large, of several models, names a sequence twice or one that is not the client's, or one with more pages than the
+    /// lane's page tables hold.
+    /// </exception>
     public KvStepStatus Begin(LaneState lane, ReadOnlySpan<StepRequest> batch)
     {
         CheckBatch(lane, batch);
@@ -311,6 +314,7 @@ internal sealed class CacheEngine
                 throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} is of another model than the batch's first.");
             }
 
+            CheckPages(lane, sequence, newTokens);
             sequence.Plan = State.Plan;
             model = sequence.Model;
         }
@@ -319,6 +323,22 @@ internal sealed class CacheEngine
         if (layouts > lane.MaxLayouts)
         {
             throw new KvException(KvError.InvalidArgument, $"The model has {layouts} layouts; the lane has views for {lane.MaxLayouts}.");
+        }
+    }
+
+    private void CheckPages(LaneState lane, SequenceState sequence, int newTokens)
+    {
+        if (lane.PageTables is not { } tables)
+        {
+            return;
+        }
+
+        foreach (ref readonly var layout in State.Models[sequence.Model].Layouts.AsSpan())
+        {
+            if (layout.HasPageTable && layout.BlocksFor(sequence.BegunTokens + newTokens) is var pages && pages > tables.MaxPages)
+            {
+                throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} would have {pages} pages; a page table of the lane holds {tables.MaxPages}.");
+            }
         }
     }
 }

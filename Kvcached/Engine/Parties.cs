@@ -40,6 +40,8 @@ internal sealed class ClientState(int number, long maxPinnedBytes, long maxPinne
 /// <summary>One layout of a model as the engine knows it.</summary>
 internal readonly record struct ModelLayout(KvShape Shape, int WindowTokens, int PoolLayout, int ColdLayout)
 {
+    public bool HasPageTable => Shape.PageShift != 0;
+
     public int TokensPerBlock => 1 << (int)Shape.TokensPerBlockShift;
 
     public long BlockBytes => (long)Shape.BlockBytes;
@@ -103,6 +105,7 @@ internal sealed class LaneState
     public readonly int MaxLayouts;
     public readonly DeviceMemory ViewRing;
     public readonly DeviceMemory Staging;
+    public readonly PageTableRing? PageTables;
     public readonly Submission Out;
     public readonly Submission Transfers;
     public readonly Submission Publish;
@@ -113,7 +116,7 @@ internal sealed class LaneState
         Number = number;
         Client = client;
         (Depth, MaxBatch, MaxLayouts) = (memory.Depth, memory.MaxBatch, memory.MaxLayouts);
-        (ViewRing, Staging) = (memory.ViewRing, memory.Staging);
+        (ViewRing, Staging, PageTables) = (memory.ViewRing, memory.Staging, memory.PageTables);
         Out = new Submission(number, isOut: true, timelines);
         Transfers = new Submission(number, isOut: false, timelines);
         Publish = new Submission(number, isOut: false, timelines);
@@ -187,4 +190,4 @@ internal sealed class LaneState
 }
 
 /// <summary>Memory and sizes of a lane that is being opened.</summary>
-internal readonly record struct LaneMemory(int Depth, int MaxBatch, int MaxLayouts, DeviceMemory ViewRing, DeviceMemory Staging);
+internal readonly record struct LaneMemory(int Depth, int MaxBatch, int MaxLayouts, DeviceMemory ViewRing, DeviceMemory Staging, PageTableRing? PageTables = null);

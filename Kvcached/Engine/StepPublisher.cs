@@ -17,13 +17,11 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
         var end = lane.EndOf(step.Number);
         lane.Publish.Open(lane.BeginOf(step.Number));
         var views = StageViews(lane, step);
-        var layoutCount = 0;
+        var layouts = LayoutsOf(step);
         for (var i = 0; i < step.Count; i++)
         {
             ref var item = ref step.Items[i];
             var sequence = state.Sequences[item.Sequence.Index];
-            var layouts = state.Models[sequence.Model].Layouts;
-            layoutCount = layouts.Length;
             for (var r = 0; r < layouts.Length; r++)
             {
                 ref var view = ref views[(r * lane.MaxBatch) + i];
@@ -38,7 +36,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
             }
         }
 
-        PublishViews(lane, step, layoutCount);
+        PublishViews(lane, step, layouts);
         if (RuleFaults.Is(RuleFault.PublishBeforeCopyIn) && lane.Transfers.IsOpen)
         {
             FlushWrongly(lane);
@@ -54,19 +52,18 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
     {
         lane.Publish.Open(lane.BeginOf(step.Number));
         var views = StageViews(lane, step);
-        var layoutCount = 0;
+        var layouts = LayoutsOf(step);
         for (var i = 0; i < step.Count; i++)
         {
             var sequence = state.Sequences[step.Items[i].Sequence.Index];
-            layoutCount = state.Models[sequence.Model].Layouts.Length;
             sequence.Refused = !RuleFaults.Is(RuleFault.RefusalNotCarried);
-            for (var r = 0; r < layoutCount; r++)
+            for (var r = 0; r < layouts.Length; r++)
             {
                 views[(r * lane.MaxBatch) + i] = new SequenceView { Flags = ViewFlags.Refused, SequenceId = sequence.Id };
             }
         }
 
-        PublishViews(lane, step, layoutCount);
+        PublishViews(lane, step, layouts);
         loop.Flush(lane);
         lane.Publish.Submit(state.Submitter);
         state.Counters.RefusedSteps++;
@@ -183,11 +180,19 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
     private static Span<SequenceView> StageViews(LaneState lane, StepRecord step) =>
         MemoryMarshal.Cast<byte, SequenceView>(lane.Staging.HostSpan(lane.StagingOffset(step.Number, 0), lane.MaxLayouts * lane.MaxBatch * SequenceView.Bytes));
 
-    private static void PublishViews(LaneState lane, StepRecord step, int layoutCount)
+    private ModelLayout[] LayoutsOf(StepRecord step) => state.Models[state.Sequences[step.Items[0].Sequence.Index].Model].Layouts;
+
+    /// <summary>Writes the views, and page tables of them: entries have been written before.</summary>
+    private void PublishViews(LaneState lane, StepRecord step, ModelLayout[] layouts)
     {
-        for (var r = 0; r < layoutCount; r++)
+        for (var r = 0; r < layouts.Length; r++)
         {
-            lane.Publish.Commands.Copy(lane.ViewRing, lane.ViewOffset(step.Number, r), lane.Staging, lane.StagingOffset(step.Number, r), (long)step.Count * SequenceView.Bytes);
+            var offset = lane.ViewOffset(step.Number, r);
+            lane.Publish.Commands.Copy(lane.ViewRing, offset, lane.Staging, lane.StagingOffset(step.Number, r), (long)step.Count * SequenceView.Bytes);
+            if (layouts[r].HasPageTable)
+            {
+                lane.PageTables?.Publish(lane.Publish.Commands, step.Number, r, layouts[r].Shape, lane.ViewRing.Address + (ulong)offset, step.Count, state.Rows.Memory.Address);
+            }
         }
     }
 
