@@ -52,9 +52,10 @@ public sealed record ProgramSetup
             SharesExceedPool = random.OneIn(4),
             Clients = new ClientSetup[clients],
         };
+        var pages = new SimRandom(seed, stream: 9);
         for (var i = 0; i < clients; i++)
         {
-            ((ClientSetup[])setup.Clients)[i] = ClientSetup.Draw(hasSmallPool, ref random);
+            ((ClientSetup[])setup.Clients)[i] = ClientSetup.Draw(hasSmallPool, ref random) with { HasPageTables = pages.OneIn(4) };
         }
 
         return setup;
@@ -66,6 +67,9 @@ public sealed record ProgramSetup
 /// <param name="LaneDepths">Depth of each lane.</param>
 public sealed record ClientSetup(IReadOnlyList<LayoutSetup> Layouts, IReadOnlyList<int> LaneDepths)
 {
+    /// <summary>Kernels find blocks by page tables in place of views and entries.</summary>
+    public bool HasPageTables { get; init; }
+
     /// <summary>Draws one. With a small pool every layout has a sliding window, so that sequences outgrow the pool.</summary>
     internal static ClientSetup Draw(bool hasSmallPool, ref SimRandom random)
     {

@@ -50,7 +50,7 @@ public sealed partial class SimulationRun : IDisposable
             ForgetsOrder = DroppedOrder.QueueOrdersOf(options.Dropped),
             ForgetsObservation = DroppedOrder.ObservedOf(options.Dropped),
             Trace = options.Trace,
-            Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number])],
+            Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number]), new PageTableKernel()],
         });
         _dropping = new WaitDroppingDevice(_sim, DroppedOrder.WaitsOf(options.Dropped));
         _host = new EngineHost(_dropping, new EngineSizes
@@ -106,6 +106,9 @@ public sealed partial class SimulationRun : IDisposable
 
     /// <summary>Gives the simulated memory back.</summary>
     public void Dispose() => _dropping.Dispose();
+
+    /// <summary>More than the longest row has, and the steps that wait behind it.</summary>
+    private int MaxPages => (int)(_host.Entries.Bytes / sizeof(uint)) + 64;
 
     private static int CellBytesOf(string label) => label switch
     {
@@ -168,6 +171,7 @@ public sealed partial class SimulationRun : IDisposable
                 HeadDim = setup.Layouts[i].TokenBytes,
                 ElementType = KvElementType.Byte,
                 TokensPerBlock = setup.Layouts[i].TokensPerBlock,
+                PageTable = setup.HasPageTables,
             }.ToShape();
             windows[i] = setup.Layouts[i].Window;
         }
@@ -176,7 +180,7 @@ public sealed partial class SimulationRun : IDisposable
         _shapes.Add(shapes);
         foreach (var depth in setup.LaneDepths)
         {
-            var lane = _host.OpenLane(state, new KvLaneOptions { Depth = depth, MaxBatch = ProgramSetup.MaxBatch, MaxLayouts = 2 });
+            var lane = _host.OpenLane(state, new KvLaneOptions { Depth = depth, MaxBatch = ProgramSetup.MaxBatch, MaxLayouts = 2, MaxPages = setup.HasPageTables ? MaxPages : 0 });
             // The client's own queue: no wait of the engine's stands on it that could be dropped.
             client.Lanes.Add(new SimulatedLane(lane, _sim.CreateQueue($"lane {lane.Number} compute")));
         }

@@ -19,7 +19,8 @@ internal readonly struct StepKernelArguments
 
 /// <summary>
 /// The kernel of a simulated step. It reads views, entries and blocks from simulated memory as its slices run, checks the stamps of every
-/// token before the step's own, and writes those. Slices alternate: read one sequence's layout, write it.
+/// token before the step's own, and writes those. Slices alternate: read one sequence's layout, write it. Where the layout has page tables, blocks
+/// are found by them alone: by the block table to read, by the CSR form to write.
 /// </summary>
 internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<SimulatedStep, KvShape[]> shapesOf) : SimKernel("step")
 {
@@ -32,17 +33,32 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
         var item = part / shapes.Length;
         var layout = part % shapes.Length;
         var expectation = step.Items[item];
+        var shape = shapes[layout];
+        var table = shape.PageShift == 0 ? default : step.Lane.State.PageTables!.TableOf(step.Number, layout);
         var view = context.Read<SequenceView>(arguments.Views + ((ulong)layout * arguments.LayoutStride) + ((ulong)item * SequenceView.Bytes));
-        if ((slice & 1) == 0)
+        var writes = (slice & 1) != 0;
+        if (!writes)
         {
-            Check(ref context, view, expectation, shapes[layout]);
+            Check(ref context, view, expectation, shape);
+        }
+
+        if (table.MaxPages > 0)
+        {
+            CheckLengths(ref context, table, item, view, expectation, shape);
         }
 
         if (!expectation.IsRefused)
         {
-            var first = (slice & 1) == 0 ? (int)(view.FirstVisibleBlock << (int)shapes[layout].TokensPerBlockShift) : expectation.Tokens - expectation.NewTokens;
-            var end = (slice & 1) == 0 ? expectation.Tokens - expectation.NewTokens : expectation.Tokens;
-            Tokens(ref context, arguments, view, expectation, shapes[layout], layout, first, end, write: (slice & 1) != 0);
+            var firstNew = expectation.Tokens - expectation.NewTokens;
+            var end = writes ? expectation.Tokens : firstNew;
+            for (var token = writes ? firstNew : (int)(view.FirstVisibleBlock << (int)shape.TokensPerBlockShift); token < end; token++)
+            {
+                var block = (uint)token >> (int)shape.TokensPerBlockShift;
+                var offset = table.MaxPages == 0
+                    ? (ulong)context.Read<uint>(arguments.Entries + ((view.RowStart + (ulong)block) * sizeof(uint))) * KvShape.GranuleBytes
+                    : (ulong)PageOf(ref context, table, item, view, block, isCsr: writes) * shape.BlockBytes;
+                Token(ref context, arguments.Pool + offset, view, expectation, shape, layout, token, writes);
+            }
         }
 
         return slice + 1 == step.Items.Count * shapes.Length * 2;
@@ -63,22 +79,35 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
         }
     }
 
-    private static void Tokens(ref SimKernelContext context, in StepKernelArguments arguments, in SequenceView view, Expectation expectation, in KvShape shape, int layout, int first, int end, bool write)
+    private static void CheckLengths(ref SimKernelContext context, in PageTable table, int item, in SequenceView view, Expectation expectation, in KvShape shape)
     {
-        for (var token = first; token < end; token++)
+        var tokens = Read(ref context, table.SequenceLengths, item);
+        var pages = Read(ref context, table.Indptr, item + 1) - Read(ref context, table.Indptr, item);
+        var tokensOfCsr = pages == 0 ? 0 : ((pages - 1 + (int)view.FirstVisibleBlock) << (int)shape.TokensPerBlockShift) + Read(ref context, table.LastPageLengths, item);
+        var expected = expectation.IsRefused ? 0 : expectation.Tokens;
+        if (tokens != expected || tokensOfCsr != expected)
         {
-            var block = (ulong)token >> (int)shape.TokensPerBlockShift;
-            var entry = context.Read<uint>(arguments.Entries + ((view.RowStart + block) * sizeof(uint)));
-            var place = arguments.Pool + ((ulong)entry * KvShape.GranuleBytes) + (((ulong)token & (shape.TokensPerBlock - 1)) * shape.TokenStride);
-            var stamp = StampOf(view.SequenceId, token, expectation.Versions[token], layout);
-            if (write)
-            {
-                context.Write(place, stamp);
-            }
-            else if (context.Read<ulong>(place) is var found && found != stamp)
-            {
-                context.Fail($"token {token} of sequence {view.SequenceId}, layout {layout}, entry {entry}: found 0x{found:x}, expected 0x{stamp:x} (version {expectation.Versions[token]})");
-            }
+            context.Fail($"the page tables of sequence {view.SequenceId} have {tokens} tokens and by CSR {tokensOfCsr}; expected {expected}");
+        }
+    }
+
+    private static int PageOf(ref SimKernelContext context, in PageTable table, int item, in SequenceView view, uint block, bool isCsr) => isCsr
+        ? Read(ref context, table.Indices, Read(ref context, table.Indptr, item) + (int)(block - view.FirstVisibleBlock))
+        : Read(ref context, table.BlockTable, (item * (int)table.MaxPages) + (int)block);
+
+    private static int Read(ref SimKernelContext context, ulong array, int index) => context.Read<int>(array + ((ulong)index * sizeof(int)));
+
+    private static void Token(ref SimKernelContext context, ulong block, in SequenceView view, Expectation expectation, in KvShape shape, int layout, int token, bool write)
+    {
+        var place = block + (((ulong)token & (shape.TokensPerBlock - 1)) * shape.TokenStride);
+        var stamp = StampOf(view.SequenceId, token, expectation.Versions[token], layout);
+        if (write)
+        {
+            context.Write(place, stamp);
+        }
+        else if (context.Read<ulong>(place) is var found && found != stamp)
+        {
+            context.Fail($"token {token} of sequence {view.SequenceId}, layout {layout}, 0x{block:x}: found 0x{found:x}, expected 0x{stamp:x} (version {expectation.Versions[token]})");
         }
     }
 

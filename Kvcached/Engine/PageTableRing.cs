@@ -1,6 +1,7 @@
 using Kvcached.Devices;
 using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
+using Kvcached.Memory;
 
 namespace Kvcached.Engine;
 
@@ -19,7 +20,8 @@ internal sealed class PageTableRing(KvLaneOptions options, DeviceMemory memory, 
 
     public PageTable TableOf(ulong step, int layout)
     {
-        var address = memory.Address + (ulong)((((long)(step % (ulong)options.Depth) * options.MaxLayouts) + layout) * BytesOfLayout(options));
+        var slots = RuleFaults.Is(RuleFault.PageTableSlotReusedEarly) ? 1UL : (ulong)options.Depth;
+        var address = memory.Address + (ulong)((((long)(step % slots) * options.MaxLayouts) + layout) * BytesOfLayout(options));
         return new PageTable
         {
             BlockTable = Take(ref address, PagesBytes(options)),

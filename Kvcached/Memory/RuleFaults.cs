@@ -8,6 +8,9 @@ internal enum RuleFault
     /// <summary>A view slot is used again before the step that had it has been observed as ended.</summary>
     ViewSlotReusedEarly,
 
+    /// <summary>A slot of page tables is used again before the step that had it has been observed as ended.</summary>
+    PageTableSlotReusedEarly,
+
     /// <summary>Staging is written again before its copy has been observed.</summary>
     StagingReusedEarly,
 
