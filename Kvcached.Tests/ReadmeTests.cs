@@ -71,6 +71,15 @@ public sealed partial class ReadmeTests
     }
 
     [Fact]
+    public void Kernel_authors_are_shown_the_strides_that_the_tests_pass()
+    {
+        var source = Read(Path.Combine("Kvcached.Tests", "Paged", "PagedRig.cs"));
+        var lines = Between(source, "// What docs/kernel-authors.md shows begins.\n", "    // What docs/kernel-authors.md shows ends.").Split('\n');
+        var shown = string.Join('\n', lines.Select(line => line.StartsWith("    ", StringComparison.Ordinal) ? line[4..] : line)).Trim();
+        Assert.Contains($"```csharp\n{shown}\n```", Read("docs/kernel-authors.md"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_status_table_says_that_a_device_works_if_there_is_one()
     {
         var rows = Between(Read("README.md"), "## What works\n", "\n## ").Split('\n').Where(line => line.StartsWith('|')).Select(Cells).ToArray();
