@@ -83,6 +83,7 @@ public class SteadyStateTests
                 ["kvcached.blocks.evicted"] = statistics.EvictedBlocks,
                 ["kvcached.blocks.reloaded"] = statistics.ReloadedBlocks,
                 ["kvcached.blocks.moved"] = statistics.MovedBlocks,
+                ["kvcached.blocks.compacted"] = statistics.CompactedBlocks,
                 ["kvcached.transfer.out"] = statistics.BytesOut,
                 ["kvcached.transfer.in"] = statistics.BytesIn,
                 ["kvcached.transfer.moved"] = statistics.BytesMoved,
