@@ -74,7 +74,7 @@ public sealed record SimulatedProgram
 
     /// <summary>
     /// Back to what the last operation touched: what it evicted is reloaded by a step of the other lane, what it freed or cut grows again, what a
-    /// step used is evicted, cut, freed, or used again at once.
+    /// step used is evicted, cleaned, cut, freed, or used again at once.
     /// </summary>
     private static SimulatedOperation DrawReturn(in SimulatedOperation last, ref SimRandom random) => last.Command switch
     {
@@ -83,7 +83,8 @@ public sealed record SimulatedProgram
         SimulatedCommand.Create or SimulatedCommand.Truncate => last with { Command = SimulatedCommand.Step, Tokens = DrawTokens(ref random) },
         SimulatedCommand.Step => random.Next(8) switch
         {
-            < 4 => last with { Command = SimulatedCommand.Evict },
+            < 3 => last with { Command = SimulatedCommand.Evict },
+            < 4 => last with { Command = SimulatedCommand.Clean },
             < 6 => last with { Command = SimulatedCommand.Truncate },
             < 7 => last with { Tokens = DrawTokens(ref random) },
             _ => last with { Command = SimulatedCommand.Free },
