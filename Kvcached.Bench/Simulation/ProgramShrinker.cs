@@ -34,6 +34,7 @@ public static class ProgramShrinker
         SimulatedOperation[] operations = [.. program.Operations];
         return WithoutClients(program.Setup, operations)
             .Concat(WithoutOperations(program.Setup, operations))
+            .Concat(WithoutButTheirSlices(program.Setup, operations))
             .Concat(PlainerOperations(program.Setup, operations))
             .Concat(PlainerSetups(program.Setup).Select(setup => Of(setup, operations)));
     }
@@ -61,6 +62,24 @@ public static class ProgramShrinker
             for (var start = 0; start < operations.Length; start += piece)
             {
                 yield return Of(setup, [.. operations[..start], .. operations[Math.Min(start + piece, operations.Length)..]]);
+            }
+        }
+    }
+
+    /// <summary>Leaves out one or two operations that follow one another, and lets the device run after the one before as it did after them.</summary>
+    private static IEnumerable<SimulatedProgram> WithoutButTheirSlices(ProgramSetup setup, SimulatedOperation[] operations)
+    {
+        for (var count = 2; count > 0; count--)
+        {
+            for (var first = 1; first + count <= operations.Length; first++)
+            {
+                var gone = operations[first..(first + count)];
+                var last = operations[first - 1];
+                var slices = gone.Append(last).Any(operation => operation.Slices == SimulatedOperation.UntilIdle) ? SimulatedOperation.UntilIdle : last.Slices + gone.Sum(operation => operation.Slices);
+                if (slices != last.Slices)
+                {
+                    yield return Of(setup, [.. operations[..(first - 1)], last with { Slices = slices }, .. operations[(first + count)..]]);
+                }
             }
         }
     }
