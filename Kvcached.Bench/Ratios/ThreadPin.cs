@@ -1,5 +1,4 @@
 using System.ComponentModel;
-using System.Numerics;
 using System.Runtime.InteropServices;
 
 namespace Kvcached.Bench.Ratios;
@@ -14,18 +13,24 @@ internal static unsafe partial class ThreadPin
     private const int ThreadCpuTime = 3;
 
     /// <summary>The last processor that the calling thread may run on.</summary>
-    public static int LastProcessor()
+    public static int LastProcessor() => Processors()[^1];
+
+    /// <summary>The processors that the calling thread may run on, in ascending order.</summary>
+    public static int[] Processors()
     {
         var mask = stackalloc ulong[MaskWords];
         new Span<ulong>(mask, MaskWords).Clear();
         Check(GetAffinity(0, MaskWords * sizeof(ulong), mask));
-        var word = MaskWords - 1;
-        while (mask[word] == 0)
+        var processors = new List<int>();
+        for (var i = 0; i < MaskWords * 64; i++)
         {
-            word--;
+            if ((mask[i / 64] >> (i % 64) & 1) != 0)
+            {
+                processors.Add(i);
+            }
         }
 
-        return (word * 64) + 63 - BitOperations.LeadingZeroCount(mask[word]);
+        return [.. processors];
     }
 
     /// <summary>Pins the calling thread to a processor.</summary>

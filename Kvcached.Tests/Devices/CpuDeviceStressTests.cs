@@ -5,7 +5,7 @@ using Xunit;
 
 namespace Kvcached.Tests.Devices;
 
-/// <summary>Races of the cpu device, provoked. A wake-up that is lost shows as a wait that ends with its timeout.</summary>
+/// <summary>The cpu device under random work. Its races one by one: <see cref="Litmus.LitmusTests"/>.</summary>
 public sealed class CpuDeviceStressTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
@@ -63,44 +63,6 @@ public sealed class CpuDeviceStressTests
         }
 
         Assert.Equal(expected, words);
-    }
-
-    [Fact]
-    public void No_wake_up_is_lost_between_threads_that_signal_and_wait()
-    {
-        const int Threads = 4;
-        const ulong Rounds = 10_000;
-        using var device = new CpuDevice(new CpuDeviceOptions { Workers = 1 });
-        var timelines = Enumerable.Range(0, Threads).Select(i => device.CreateTimeline($"timeline {i}")).ToArray();
-
-        // Each waits for its left neighbour, and signals at a moment that moves over the neighbour's falling asleep.
-        RunThreads(Threads, t =>
-        {
-            var random = new Random(t);
-            for (var round = 1ul; round <= Rounds; round++)
-            {
-                Thread.SpinWait(random.Next(400));
-                timelines[t].Signal(round);
-                Assert.True(timelines[(t + 1) % Threads].WaitOnHost(round, Patience), $"Thread {t} was not woken in round {round}.");
-            }
-        });
-    }
-
-    [Fact]
-    public void No_wake_up_is_lost_between_a_submitter_and_a_queue()
-    {
-        const ulong Rounds = 10_000;
-        using var device = new CpuDevice(new CpuDeviceOptions { Workers = 1 });
-        RunThreads(2, t =>
-        {
-            var (queue, timeline, commands, random) = (device.CreateQueue("queue"), device.CreateTimeline("timeline"), new CommandList(), new Random(t));
-            for (var round = 1ul; round <= Rounds; round++)
-            {
-                Thread.SpinWait(random.Next(400));
-                queue.Submit([], commands, new TimelinePoint(timeline, round));
-                Assert.True(timeline.WaitOnHost(round, Patience), $"Submission {round} was not run.");
-            }
-        });
     }
 
     [Theory]
