@@ -89,9 +89,18 @@ internal sealed unsafe class DecodeUnderChurnSides : RatioSides
     // With the churn at rest, and where its copies run: off the worker's processor.
     public override void RunBeside() => _plainRates.Add(_plain.Run());
 
-    public override string? Missed(double a, double b) => RatioStatistics.Median(_churnRates) < RatioStatistics.Median(_plainRates) / 2
-        ? $"{RatioStatistics.Median(_churnRates):F1} GB/s of churn; it must be half of the {RatioStatistics.Median(_plainRates):F1} GB/s of plain copies"
-        : null;
+    public override void Forget()
+    {
+        _plainRates.Clear();
+        _churnRates.Clear();
+    }
+
+    public override string? Missed(double a, double b) => MissedRate(RatioStatistics.Median(_churnRates), RatioStatistics.Median(_plainRates));
+
+    /// <summary>Decoding beside too little churn shows nothing.</summary>
+    internal static string? MissedRate(double churn, double plain) => churn >= plain / 2
+        ? null
+        : $"{churn:F1} GB/s of churn; it must be half of the {plain:F1} GB/s of plain copies";
 
     public override IEnumerable<ExtraField> Extra(double a, double b) =>
         [new ExtraField("churn_gb_s", RatioStatistics.Median(_churnRates)), new ExtraField("plain_copy_gb_s", RatioStatistics.Median(_plainRates))];

@@ -1,3 +1,5 @@
+using System.Runtime;
+
 namespace Kvcached.Bench.Ratios;
 
 /// <summary>How long a comparison runs. Sizes are the sides' own and stay.</summary>
@@ -12,13 +14,14 @@ internal sealed record RatioPace(int Rounds)
 
     public int MaxRounds { get; init; } = 301;
 
+    /// <summary>Rounds count after this time at the earliest: the runtime waits for 100 ms before it looks at what is called often.</summary>
     public TimeSpan WarmUpTime { get; init; } = TimeSpan.FromMilliseconds(400);
 
-    /// <summary>
-    /// What is called often is compiled anew in the background, 100 ms after it was noticed, and later where others keep the processors busy. Only
-    /// what comes of that is measured: sides are warm once nothing was compiled for this long.
-    /// </summary>
-    public TimeSpan SettledTime { get; init; } = TimeSpan.FromMilliseconds(200);
+    /// <summary>What is compiled later than this no longer keeps rounds from counting; the line then says how many methods were.</summary>
+    public TimeSpan WarmUpLimit { get; init; } = TimeSpan.FromSeconds(5);
 
-    public TimeSpan WarmUpLimit { get; init; } = TimeSpan.FromSeconds(3);
+    /// <summary>How many methods have been compiled so far, by all threads.</summary>
+    public Func<long> CompiledMethods { get; init; } = CompiledByNow;
+
+    private static long CompiledByNow() => JitInfo.GetCompiledMethodCount();
 }

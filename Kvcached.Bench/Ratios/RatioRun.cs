@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime;
 using System.Runtime.ExceptionServices;
 
 namespace Kvcached.Bench.Ratios;
@@ -13,7 +12,9 @@ internal sealed record Comparison(RatioGoal Goal, params Func<RatioSides>[] Case
 
 /// <summary>
 /// Drives a comparison: both sides in turn in one process, so that each finds the caches as the other left them and what drifts falls on both.
-/// A round is a run of B and the runs of A on either side of it, A′ and A″; what is measured beside takes the place of B now and then.
+/// A round is a run of B and the runs of A on either side of it, A′ and A″; what is measured beside takes the place of B now and then. Rounds count from
+/// the second after the last one in which the runtime compiled something: it compiles what is called often anew in the background, when it gets to it, and
+/// figures from before are those of slower code.
 /// <code>
 ///   A  B  A  B  A  …      value: median of ValueOf(√(A′·A″), B)
 ///                         noise: median of A′/A″, the farther end of its 95 % interval
@@ -46,13 +47,26 @@ internal static class RatioRun
     {
         if (comparison.IsCounted)
         {
-            return Result(comparison.Goal, sides, [sides.RunA()], [sides.RunB()], []);
+            return Result(comparison.Goal, sides, [sides.RunA()], [sides.RunB()], [], compiledMeanwhile: 0);
         }
 
-        WarmUp(sides, pace);
+        for (var round = 0; round < WarmUpRounds; round++)
+        {
+            sides.RunA();
+            sides.RunB();
+        }
+
+        return MeasureRounds(comparison.Goal, sides, pace);
+    }
+
+    private static RatioResult MeasureRounds(RatioGoal goal, RatioSides sides, RatioPace pace)
+    {
         List<double> a = [], b = [], aOverA = [];
+        var start = Stopwatch.GetTimestamp();
+        var firstRound = start;
+        var (compiled, meanwhile) = (pace.CompiledMethods(), 0L);
         var last = sides.RunA();
-        for (var start = Stopwatch.GetTimestamp(); b.Count < pace.Rounds || (b.Count < pace.MaxRounds && Stopwatch.GetElapsedTime(start) < pace.Rounds * pace.RoundTime);)
+        while (b.Count < pace.Rounds || (b.Count < pace.MaxRounds && Stopwatch.GetElapsedTime(firstRound) < pace.Rounds * pace.RoundTime))
         {
             b.Add(sides.RunB());
             var next = sides.RunA();
@@ -65,33 +79,25 @@ internal static class RatioRun
                 sides.RunBeside();
                 last = sides.RunA();
             }
-        }
 
-        return Result(comparison.Goal, sides, [.. a], [.. b], [.. aOverA]);
-    }
-
-    private static void WarmUp(RatioSides sides, RatioPace pace)
-    {
-        var start = Stopwatch.GetTimestamp();
-        var (compiled, compiledAt) = (0L, start);
-        for (var round = 0; round < WarmUpRounds || IsCold(); round++)
-        {
-            sides.RunA();
-            sides.RunB();
-            if (JitInfo.GetCompiledMethodCount() != compiled)
+            meanwhile = pace.CompiledMethods() - compiled;
+            var elapsed = Stopwatch.GetElapsedTime(start);
+            if (elapsed < pace.WarmUpTime || (elapsed < pace.WarmUpLimit && meanwhile > 0))
             {
-                (compiled, compiledAt) = (JitInfo.GetCompiledMethodCount(), Stopwatch.GetTimestamp());
+                a.Clear();
+                b.Clear();
+                aOverA.Clear();
+                sides.Forget();
+                sides.RunB();
+                last = sides.RunA();
+                (firstRound, compiled) = (Stopwatch.GetTimestamp(), compiled + meanwhile);
             }
         }
 
-        bool IsCold()
-        {
-            var elapsed = Stopwatch.GetElapsedTime(start);
-            return elapsed < pace.WarmUpTime || (elapsed < pace.WarmUpLimit && Stopwatch.GetElapsedTime(compiledAt) < pace.SettledTime);
-        }
+        return Result(goal, sides, [.. a], [.. b], [.. aOverA], meanwhile);
     }
 
-    private static RatioResult Result(RatioGoal goal, RatioSides sides, double[] a, double[] b, double[] aOverA)
+    private static RatioResult Result(RatioGoal goal, RatioSides sides, double[] a, double[] b, double[] aOverA, long compiledMeanwhile)
     {
         var (medianA, medianB) = (RatioStatistics.Median(a), RatioStatistics.Median(b));
         var value = RatioStatistics.Median(a.Zip(b, goal.ValueOf));
@@ -104,7 +110,7 @@ internal static class RatioRun
             B = medianB,
             Runs = a.Length,
             Missed = sides.Missed(medianA, medianB),
-            Extra = [.. sides.Extra(medianA, medianB)],
+            Extra = [.. sides.Extra(medianA, medianB), .. compiledMeanwhile > 0 ? [new ExtraField("compiled_meanwhile", compiledMeanwhile)] : Array.Empty<ExtraField>()],
         };
     }
 

@@ -24,6 +24,11 @@ internal abstract class RatioSides : IDisposable
     {
     }
 
+    /// <summary>Drops what has been collected for <see cref="Missed"/> and <see cref="Extra"/>: rounds count from here.</summary>
+    public virtual void Forget()
+    {
+    }
+
     /// <summary>Why the line fails whatever its value, given the medians of both sides; null if it does not.</summary>
     public virtual string? Missed(double a, double b) => null;
 

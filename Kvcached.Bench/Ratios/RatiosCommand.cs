@@ -72,6 +72,9 @@ internal static class RatiosCommand
 
     private static RatioGoal AtLeast(string name, string unit, double goal) => new(name, unit, goal, GoalDirection.AtLeast, RatioGoal.Quotient);
 
+    /// <summary>Which part of the read bandwidth a contiguous decode kernel must reach, so that the tax is one on something that is fast.</summary>
+    internal static double LeastReadShare(ElementFormat format) => format == ElementFormat.Float32 ? 0.6 : 0.35;
+
     private static Func<RatioSides>[] Decode(bool isScattered) =>
     [
         .. _formats.Select(format => (Func<RatioSides>)(() => new AttentionSides(
@@ -79,7 +82,7 @@ internal static class RatiosCommand
             new AttentionSize(Sequences: 8, Tokens: 4096, NewTokens: 1),
             format,
             isScattered,
-            leastReadShare: format == ElementFormat.Float32 ? 0.6 : 0.35))),
+            LeastReadShare(format)))),
     ];
 
     private static Func<RatioSides>[] Prefill() =>

@@ -10,8 +10,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Kvcached.Bench.Ratios;
 
 /// <summary>
-/// 64 blocks of 64 KiB appear at new places and a kernel reads a word of each, 32 times back to back: a sequence gets 64 other blocks through
-/// engine, publish queue and table (A); the cheaper of <c>munmap</c> and <c>mmap</c>, and <c>MAP_FIXED</c>, over shared memory whose pages
+/// 64 blocks of 64 KiB appear at new places and a kernel reads a word of each, 32 times back to back: two sequences get 64 other blocks
+/// in turn, through engine, publish queue and table (A); the cheaper of <c>munmap</c> and <c>mmap</c>, and <c>MAP_FIXED</c>, over shared memory whose pages
 /// exist (B). Microseconds a remap.
 /// </summary>
 internal sealed unsafe class RemapSides : RatioSides
@@ -26,7 +26,7 @@ internal sealed unsafe class RemapSides : RatioSides
     private readonly KvCache _cache;
     private readonly KvModel _model;
     private readonly KvLane _lane;
-    private readonly KvSequence _sequence;
+    private readonly KvSequence[] _sequences;
     private readonly DeviceQueue _queue;
     private readonly DeviceKernel _kernel;
     private readonly CommandList _commands = new();
@@ -40,7 +40,7 @@ internal sealed unsafe class RemapSides : RatioSides
         _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = FileBlocks * (long)BlockBytes, ColdBytes = 0 });
         _model = _cache.RegisterModel("remap", PaperEngine.Layout);
         _lane = _cache.OpenLane(new KvLaneOptions { Depth = Remaps, MaxBatch = 1, MaxLayouts = 1 });
-        _sequence = _model.CreateSequence();
+        _sequences = [_model.CreateSequence(), _model.CreateSequence()];
         _queue = _device.CreateQueue("client");
         _kernel = _device.LoadKernel("ratios.touch");
         _file = new SafeFileHandle(LibC.MemfdCreate("remap", LibC.MfdCloexec), ownsHandle: true);
@@ -59,9 +59,9 @@ internal sealed unsafe class RemapSides : RatioSides
         KvStep step = default;
         for (var remap = 0; remap < Remaps; remap++)
         {
-            // What the sequence had goes back with the step that reads it as frontier; 64 other blocks take its place.
-            _sequence.Truncate(0);
-            step = _lane.Begin([new KvStepItem(_sequence, Blocks << (int)_model.Shape().TokensPerBlockShift)]);
+            // What was read last is still held, so these are other blocks. Then it goes back, with the step that reads it as frontier.
+            step = _lane.Begin([new KvStepItem(_sequences[remap % 2], Blocks << (int)_model.Shape().TokensPerBlockShift)]);
+            _sequences[(remap + 1) % 2].Truncate(0);
             _commands.Launch(_kernel, new TouchArguments { Views = step.ViewsAddress(), Entries = _cache.EntriesAddress, Pool = _cache.PoolAddress });
             _queue.Submit([new WaitPoint(step.Begin.Timeline, step.Begin.Value)], _commands, step.End);
             _commands.Clear();
@@ -99,14 +99,24 @@ internal sealed unsafe class RemapSides : RatioSides
         }
 
         var entries = (uint*)arguments->Entries + view.RowStart;
-        ulong sum = 0;
+        var (sum, stayed) = (0UL, 0);
         for (var i = 0u; i < view.BlockCount; i++)
         {
+            stayed += _entries[i] == entries[i] ? 1 : 0;
+            _entries[i] = entries[i];
             sum += *(ulong*)(arguments->Pool + ((ulong)entries[i] * KvShape.GranuleBytes));
+        }
+
+        if (stayed > 0)
+        {
+            throw new InvalidOperationException($"{stayed} blocks lie where they lay before.");
         }
 
         Volatile.Write(ref _touched, sum);
     }
+
+    // Where the blocks were last. Kernels run one after the other.
+    private static readonly uint[] _entries = [.. Enumerable.Repeat(uint.MaxValue, Blocks)];
 
     // Keeps the kernel's reads from being compiled away.
     private static ulong _touched;

@@ -41,6 +41,9 @@ internal sealed class ReplayRun : IDisposable
         _flip = options.FlipBit ? new ColdBitFlip(device, _cache, _lane.Lane, plan.Layout) : null;
     }
 
+    /// <summary>What the cache has counted so far.</summary>
+    public KvCacheStatistics Statistics => _cache.GetStatistics();
+
     /// <summary>Runs the workload to its end.</summary>
     /// <param name="progress">Told now and then how many tokens have been written.</param>
     /// <exception cref="ReplayStalledException">A step does not end.</exception>

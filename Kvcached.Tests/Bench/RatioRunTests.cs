@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Kvcached.Bench.Ratios;
 using Xunit;
@@ -103,6 +104,46 @@ public class RatioRunTests
         var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three with { RoundTime = TimeSpan.FromHours(1), MaxRounds = 50 });
 
         Assert.Equal(50, result.Runs);
+    }
+
+    [Fact]
+    public void Rounds_count_once_nothing_is_compiled_any_more()
+    {
+        // Slow until the B of the second round, in which something is compiled, and the round after that takes up what it left.
+        var compiled = 5L;
+        using var sides = new ScriptedSides(a: [100, 100, 100, 3, 3, 3, 3], b: [100, 100, 100, 2, 2, 2]) { WarmUps = 3 };
+        sides.OnRun = () => compiled += sides.Order.EndsWith("A" + "BA" + "B", StringComparison.Ordinal) && sides.Order.Length == 10 ? 1 : 0;
+
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three with { WarmUpLimit = TimeSpan.FromHours(1), CompiledMethods = () => compiled });
+
+        Assert.Equal("ABABAB" + "A" + "BA" + "BA" + "BA" + "BABABA", sides.Order);
+        Assert.Equal((1.5, 3, 2, 0, 3), (result.Value, result.A, result.B, result.Noise, result.Runs));
+        Assert.Equal(1, sides.TimesForgotten);
+        Assert.Equal(["field"], result.Extra.Select(field => field.Name));
+    }
+
+    [Fact]
+    public void Rounds_count_though_something_is_compiled_after_the_limit_and_the_line_says_so()
+    {
+        var compiled = 5L;
+        using var sides = new ScriptedSides(a: [3], b: [2]) { OnRun = () => compiled++ };
+
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three with { CompiledMethods = () => compiled });
+
+        Assert.Equal("ABABAB" + "A" + "BABABA", sides.Order);
+        Assert.Equal(7, result.Extra.Single(field => field.Name == "compiled_meanwhile").Value);
+    }
+
+    [Fact]
+    public void Rounds_count_after_the_warm_up_time_though_nothing_is_compiled()
+    {
+        using var sides = new ScriptedSides(a: [3], b: [2]);
+        var start = Stopwatch.GetTimestamp();
+
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three with { WarmUpTime = TimeSpan.FromMilliseconds(20), CompiledMethods = () => 5 });
+
+        Assert.True(Stopwatch.GetElapsedTime(start) > TimeSpan.FromMilliseconds(20));
+        Assert.Equal((3, true), (result.Runs, sides.TimesForgotten > 0));
     }
 
     [Fact]
@@ -284,7 +325,9 @@ public class RatioRunTests
         /// <summary>Runs of each side before the script begins.</summary>
         public int WarmUps { get; init; }
 
-        public Action? OnRun { get; init; }
+        public Action? OnRun { get; set; }
+
+        public int TimesForgotten { get; private set; }
 
         public bool IsClosed { get; private set; }
 
@@ -297,6 +340,8 @@ public class RatioRunTests
         public override bool MeasuresBeside => isHeldAgainst;
 
         public override void RunBeside() => Order += '*';
+
+        public override void Forget() => TimesForgotten++;
 
         public override string? Missed(double a, double b) => missed;
 

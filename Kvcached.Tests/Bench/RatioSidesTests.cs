@@ -1,0 +1,66 @@
+using Kvcached.Bench.Ratios;
+using Kvcached.Kernels.Cpu;
+using Xunit;
+
+namespace Kvcached.Tests.Bench;
+
+public class RatioSidesTests
+{
+    [Theory]
+    [InlineData(4, 8, null)]
+    [InlineData(3.9, 8, "3.9 GB/s of churn; it must be half of the 8.0 GB/s of plain copies")]
+    [InlineData(double.NaN, 8, "NaN GB/s of churn; it must be half of the 8.0 GB/s of plain copies")]
+    public void Churn_below_half_of_the_plain_copies_fails_the_line(double churn, double plain, string? missed) =>
+        Assert.Equal(missed, DecodeUnderChurnSides.MissedRate(churn, plain));
+
+    [Fact]
+    public void A_contiguous_kernel_below_its_part_of_the_read_bandwidth_fails_the_line()
+    {
+        using var sides = new AttentionSides(
+            (CpuKernelLibrary.DecodePaged, CpuKernelLibrary.DecodeContiguous), new AttentionSize(Sequences: 1, Tokens: 64, NewTokens: 1), ElementFormat.Float32, isScattered: false, leastReadShare: 0.6);
+        sides.RunBeside();
+        var share = sides.Extra(1, 1).Single(field => field.Name == "float32_read_share").Value;
+
+        // Taking so much longer it reads at that part of the bandwidth.
+        Assert.Null(sides.Missed(1, share / 0.61));
+        Assert.Equal("the Float32 twin reads at 59 % of the read bandwidth; it must reach 60 %", sides.Missed(1, share / 0.59));
+    }
+
+    [Theory]
+    [InlineData("Float32", 0.6)]
+    [InlineData("Float16", 0.35)]
+    [InlineData("BFloat16", 0.35)]
+    public void The_part_of_the_read_bandwidth_is_the_one_that_is_promised(string format, double share) =>
+        Assert.Equal(share, RatiosCommand.LeastReadShare(Enum.Parse<ElementFormat>(format)));
+
+    [Fact]
+    public void The_stretch_that_allocates_least_is_one_that_evicts_and_reloads()
+    {
+        SteadyStateSides.Stretch[] totals = [new(0, 0, 0), new(900, 50, 50), new(1000, 100, 100), new(1030, 200, 200), new(1030, 250, 210), new(1030, 300, 290)];
+
+        Assert.Equal(new SteadyStateSides.Stretch(30, 150, 110), SteadyStateSides.Fewest(totals, 2));
+    }
+
+    [Theory]
+    [InlineData(100, 100, true)]
+    [InlineData(99, 100, false)]
+    [InlineData(100, 99, false)]
+    public void A_stretch_without_evictions_or_reloads_is_not_busy(long evicted, long reloaded, bool isBusy) =>
+        Assert.Equal(isBusy, new SteadyStateSides.Stretch(0, evicted, reloaded).IsBusy);
+
+    [Fact]
+    public void Where_no_stretch_evicts_and_reloads_the_least_is_of_one_that_does_not() =>
+        Assert.Equal(new SteadyStateSides.Stretch(7, 0, 0), SteadyStateSides.Fewest([new(0, 0, 0), new(8, 0, 0), new(15, 0, 0)], 1));
+
+    [Theory]
+    [InlineData(typeof(RemapSides))]
+    [InlineData(typeof(EvictReloadSides))]
+    public void Sides_that_check_what_they_move_find_nothing_wrong(Type type)
+    {
+        using var sides = (RatioSides)Activator.CreateInstance(type)!;
+
+        Assert.True(sides.RunA() > 0);
+        Assert.True(sides.RunB() > 0);
+        Assert.True(sides.RunA() > 0);
+    }
+}
