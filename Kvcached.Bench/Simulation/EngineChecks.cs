@@ -97,6 +97,11 @@ internal sealed class EngineChecks(CacheEngine engine)
                 throw Broken($"Sequence {sequence.Id} has {resident} bytes on the device and {rowBytes} of rows; the engine counts {sequence.ResidentBytes} and {sequence.RowBytes}.");
             }
 
+            if (sequence.CommittedTokens > sequence.BegunTokens)
+            {
+                throw Broken($"Sequence {sequence.Id} has {sequence.CommittedTokens} tokens committed of {sequence.BegunTokens} begun.");
+            }
+
             pool += resident;
             rows += rowBytes;
         }

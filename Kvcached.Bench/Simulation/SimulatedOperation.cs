@@ -24,6 +24,12 @@ public readonly record struct SimulatedOperation
     /// <summary>New tokens of each sequence of a step, a byte each.</summary>
     public uint Tokens { get; init; }
 
+    /// <summary>
+    /// A step writes nothing, and its client runs no kernel for it but signals its end at once, begun or not. Only a client with one lane does
+    /// so: kernels of its own other lane would miss what orders them after the publish.
+    /// </summary>
+    public bool EndsEarly { get; init; }
+
     /// <summary>How far a truncate or a commit goes, and which blocks a move takes.</summary>
     public int Amount { get; init; }
 

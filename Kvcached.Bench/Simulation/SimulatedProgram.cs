@@ -37,13 +37,14 @@ public sealed record SimulatedProgram
         var recent = new int[clients];
         var last = default(SimulatedOperation);
         var returns = false;
+        var skips = random.OneIn(2) ? 2 : random.Next(8);
         for (; count > 0; count--)
         {
             returns = random.Next(8) < (returns ? 6 : 1);
             last = returns ? DrawReturn(last, ref random) : DrawOperation(recent, ref random);
             yield return last with
             {
-                SkipsTurn = random.OneIn(4),
+                SkipsTurn = random.Next(8) < skips,
                 SwitchesStall = random.OneIn(97),
                 Slices = DrawSlices(ref random, burst),
             };
@@ -68,6 +69,7 @@ public sealed record SimulatedProgram
             Slot = recent[client],
             Others = random.Next(ProgramSetup.MaxBatch),
             Tokens = DrawTokens(ref random),
+            EndsEarly = random.OneIn(16),
             Amount = random.Next(1 << 16),
         };
     }

@@ -65,6 +65,7 @@ public sealed partial class SimulationRun
     private bool Step(SimulatedClient client, SimulatedLane lane, in SimulatedOperation operation)
     {
         var step = new SimulatedStep { Lane = lane };
+        var endsEarly = operation.EndsEarly && client.Lanes.Count == 1;
         Span<StepRequest> batch = stackalloc StepRequest[ProgramSetup.MaxBatch];
         var count = 0;
         for (var i = 0; i < client.Slots.Length && count <= operation.Others; i++)
@@ -74,7 +75,7 @@ public sealed partial class SimulationRun
                 continue;
             }
 
-            var tokens = operation.TokensOf(count);
+            var tokens = endsEarly ? 0 : operation.TokensOf(count);
             batch[count++] = new StepRequest(sequence.Handle, tokens);
             step.Sequences.Add(sequence);
             step.Items.Add(new Expectation { SequenceId = sequence.Id, NewTokens = tokens });
@@ -113,7 +114,16 @@ public sealed partial class SimulationRun
             lane.Waiting.Enqueue(step);
         }
 
-        Launch(lane, step);
+        if (endsEarly)
+        {
+            _commands.Clear();
+            lane.Queue.Submit([], _commands, new TimelinePoint(_host.Timeline(lane.State.Number, TimelineKind.End), step.Number));
+        }
+        else
+        {
+            Launch(lane, step);
+        }
+
         return true;
     }
 

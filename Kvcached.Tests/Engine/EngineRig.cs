@@ -121,7 +121,12 @@ internal sealed class EngineRig
         Engine.Turn();
     }
 
-    public void ObserveEnd(LaneState lane, ulong step) => Observe(lane.EndOf(step));
+    /// <summary>Observes that a step has begun and ended.</summary>
+    public void ObserveEnd(LaneState lane, ulong step)
+    {
+        Engine.Observe(lane.BeginOf(step).Timeline, step);
+        Observe(lane.EndOf(step));
+    }
 
     /// <summary>Observes all that has been submitted, and the ends of all steps that have been planned.</summary>
     public void ObserveAll()

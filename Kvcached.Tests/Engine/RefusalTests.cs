@@ -283,6 +283,21 @@ public class RefusalTests
         Assert.True(rig.StateOf(b).IsLive);
     }
 
+    [Fact]
+    public void An_end_that_a_client_signals_before_its_step_has_begun_gives_no_staging_back()
+    {
+        var rig = new EngineRig();
+        var lane = rig.OpenLane(depth: 1);
+        var sequence = rig.Create();
+        rig.Accept(lane, (sequence, 1));
+
+        rig.Observe(lane.EndOf(1));
+        Assert.Equal(KvStepStatus.TooManySteps, rig.Begin(lane, (sequence, 1)));
+
+        rig.Observe(lane.BeginOf(1));
+        Assert.Equal(KvStepStatus.Accepted, rig.Begin(lane, (sequence, 1)));
+    }
+
     private static void ExpectRefusedView(EngineRig rig, Kvcached.Engine.LaneState lane, ulong step)
     {
         var publish = rig.Take()[^1];

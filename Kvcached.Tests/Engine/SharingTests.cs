@@ -78,7 +78,7 @@ public class SharingTests
             rig.Begin(lanes[own], (rig.Create(clients[own], models[own]), 4 + (i % 9)));
             if (i % 3 == 0)
             {
-                rig.Observe(lanes[i / 3 % 2].EndOf(Math.Max(1, lanes[i / 3 % 2].Planned)));
+                rig.ObserveEnd(lanes[i / 3 % 2], Math.Max(1, lanes[i / 3 % 2].Planned));
             }
         }
 

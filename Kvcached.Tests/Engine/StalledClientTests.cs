@@ -55,7 +55,7 @@ public class StalledClientTests
         var (early, other) = (Party.Open(rig), Party.Open(rig));
         var sequence = early.Create();
         rig.Accept(early.Lane, (sequence, 4));
-        rig.ObserveEnd(early.Lane, 1);
+        rig.Observe(early.Lane.EndOf(1));
         rig.Engine.Sequences.Free(early.Client, sequence);
 
         Assert.Equal(KvStepStatus.Busy, rig.Begin(other.Lane, (other.Create(), 4)));

@@ -16,7 +16,6 @@ public sealed class DroppedOrderTests(ITestOutputHelper output)
     public static readonly TheoryData<string, string> Implied = new()
     {
         { "queue lane in: lane Begin before lane In", "queue lane in: lane In before lane In" },
-        { "observed lane Begin", "observed lane End" },
     };
 
     /// <summary>Every class of order that some programs had.</summary>

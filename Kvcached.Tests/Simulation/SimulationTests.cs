@@ -10,8 +10,9 @@ public sealed class SimulationTests
     /// <summary>Seeds that show a bug that the engine once had, when it is put back, and what it was.</summary>
     [Theory]
     [InlineData(6, "entries out of sight were not written when a sliding window moved back")]
-    [InlineData(4, "tokens stayed committed that a noted truncate had taken away")]
-    [InlineData(88, "a cold slot was taken back while its copy-out still read the block's bytes")]
+    [InlineData(3, "tokens stayed committed that a noted truncate had taken away")]
+    [InlineData(37, "a cold slot was taken back while its copy-out still read the block's bytes")]
+    [InlineData(1, "a step whose begin was still to come counted as ended, since its client said so")]
     public void A_seed_that_showed_a_bug_stays_clean(ulong seed, string bug)
     {
         var result = SimulationRun.Run(new SimulationOptions { Seed = seed, Operations = 2000 });
@@ -39,7 +40,7 @@ public sealed class SimulationTests
     /// <summary>Changes with whatever changes what programs do or what the engine submits; never with the machine.</summary>
     [Fact]
     public void Seed_1_gives_the_same_trace_on_every_machine() =>
-        Assert.Equal(0x5E288578E211E080UL, SimulationRun.Run(new SimulationOptions { Seed = 1, Operations = 2000, Clients = 3 }).TraceHash);
+        Assert.Equal(0x63B67D3647832CC6UL, SimulationRun.Run(new SimulationOptions { Seed = 1, Operations = 2000, Clients = 3 }).TraceHash);
 
     [Fact]
     public void A_program_in_which_nothing_is_planned_is_inconclusive()
@@ -59,7 +60,7 @@ public sealed class SimulationTests
     [Fact]
     public void A_program_that_has_nothing_of_an_order_to_drop_is_inconclusive()
     {
-        var program = SimulatedProgram.Draw(seed: 1, operations: 20, clients: 3);
+        var program = SimulatedProgram.Draw(seed: 1, operations: 8, clients: 3);
         var wait = _plain with { Dropped = [DroppedOrder.Parse("wait ReloadAfterReload")] };
         Assert.Equal(SimulationOutcome.Inconclusive, SimulationRun.Run(program, wait).Outcome);
         var queue = _plain with { Dropped = [DroppedOrder.Parse("queue no such queue")] };
@@ -71,7 +72,7 @@ public sealed class SimulationTests
     {
         var noticed = _plain with { Dropped = [DroppedOrder.Parse("wait CopyOutAfterWriter")] };
         Assert.Equal(SimulationOutcome.Violation, SimulationRun.Run(noticed).Outcome);
-        var implied = _plain with { Dropped = [DroppedOrder.Parse("observed lane Begin")] };
+        var implied = _plain with { Dropped = [DroppedOrder.Parse("queue lane in: lane Begin before lane In")] };
         Assert.Equal(SimulationOutcome.Pass, SimulationRun.Run(implied).Outcome);
     }
 

@@ -133,15 +133,9 @@ internal sealed class AccessTracker(TimelineTable timelines)
     public Frontier RowOf(SequenceState sequence)
     {
         var frontier = default(Frontier);
-        frontier.Add(sequence.LastStep, timelines);
-        if (RuleFaults.Is(RuleFault.RowFrontierLost))
+        if (!RuleFaults.Is(RuleFault.RowFrontierLost))
         {
-            return default;
-        }
-
-        if (!sequence.LastStep.IsNone)
-        {
-            frontier.Add(new Point(Point.TimelineOf(sequence.LastStep.Lane, TimelineKind.Begin), sequence.LastStep.Value), timelines);
+            frontier.Add(sequence.LastStep, timelines);
         }
 
         return frontier;

@@ -153,18 +153,29 @@ internal sealed class CacheEngine
     public void Observe(int timeline, ulong value)
     {
         var lane = State.Lanes[timeline >> 2];
-        if (lane is not null && (TimelineKind)(timeline & 3) == TimelineKind.End)
+        var kind = (TimelineKind)(timeline & 3);
+        if (lane is null || kind != TimelineKind.End)
         {
-            // A client may signal what it likes; a step that has not been planned cannot have ended.
-            value = Math.Min(value, lane.Planned);
+            _hasNews |= State.Timelines.Observe(timeline, value);
+        }
+        else
+        {
+            lane.Signalled = Math.Max(lane.Signalled, value);
         }
 
-        if (RuleFaults.Is(RuleFault.EndCountedFromBegin) && lane is not null && (TimelineKind)(timeline & 3) == TimelineKind.Begin)
+        if (lane is not null && kind is (TimelineKind.Begin or TimelineKind.End))
         {
-            State.Timelines.Observe(Point.TimelineOf(lane.Number, TimelineKind.End), value);
+            _hasNews |= State.Timelines.Observe(Point.TimelineOf(lane.Number, TimelineKind.End), EndedUpTo(lane));
         }
+    }
 
-        _hasNews |= State.Timelines.Observe(timeline, value);
+    /// <summary>A client may signal what it likes: a step whose begin has not been observed has not ended, and its publish may be yet to run.</summary>
+    private ulong EndedUpTo(LaneState lane)
+    {
+        var begun = State.Timelines.Observed(Point.TimelineOf(lane.Number, TimelineKind.Begin));
+        return RuleFaults.Is(RuleFault.EndCountedFromBegin) ? begun
+            : RuleFaults.Is(RuleFault.EndBeforeBegin) ? lane.Signalled
+            : Math.Min(lane.Signalled, begun);
     }
 
     /// <summary>Asks for the pool to be compacted, by turns to come.</summary>

@@ -132,6 +132,9 @@ internal sealed class LaneState
     public ulong Planned;
     public ulong Ended;
 
+    /// <summary>Last end that the client was seen to signal: it may run ahead of the steps that have ended.</summary>
+    public ulong Signalled;
+
     /// <summary>Last values that <c>out</c> and <c>in</c> have been told to signal.</summary>
     public ulong OutValue;
     public ulong InValue;

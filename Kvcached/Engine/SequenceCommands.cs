@@ -48,7 +48,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             ref var item = ref LastWaiting(sequence);
             item.TruncateAfter = item.TruncateAfter < 0 ? tokens : Math.Min(item.TruncateAfter, tokens);
             sequence.BegunTokens = tokens;
-            sequence.CommittedTokens = Math.Min(sequence.CommittedTokens, tokens);
+            sequence.CommittedTokens = Math.Min(sequence.CommittedTokens, RuleFaults.Is(RuleFault.TokensStayCommitted) ? int.MaxValue : tokens);
             return;
         }
 

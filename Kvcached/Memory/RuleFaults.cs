@@ -83,6 +83,9 @@ internal enum RuleFault
     /// <summary>The end of a step counts as observed when its begin is.</summary>
     EndCountedFromBegin,
 
+    /// <summary>The end of a step counts as observed although its begin, or even its plan, is still to come.</summary>
+    EndBeforeBegin,
+
     /// <summary>The reservations of a step that turns out Busy are not given back.</summary>
     PlanNotAtomic,
 
@@ -97,6 +100,9 @@ internal enum RuleFault
 
     /// <summary>A truncate is done at once, though a step of the sequence is Busy.</summary>
     TruncateOvertakesStep,
+
+    /// <summary>A truncate that is noted on a Busy step leaves tokens committed that it takes away.</summary>
+    TokensStayCommitted,
 
     /// <summary>A handle names whatever sequence has its place now.</summary>
     GenerationNotChecked,
