@@ -167,6 +167,23 @@ public class StalledClientTests
         _rig.Accept(other.Lane, (other.Create(), 8 * 4));
     }
 
+    [Fact]
+    public void What_is_cleaned_ahead_of_need_takes_no_slot_of_a_block_that_is_as_clean()
+    {
+        // Cold memory of four units: three slots of 2,560 bytes take two, one of 4,096 another, so there is none for a fourth.
+        var rig = new EngineRig(poolBlocks: 32, coldBlocks: 16, cleanAhead: 1);
+        var (large, small) = (Party.Open(rig, EngineRig.Layout(blockBytes: EngineRig.UnitBytes)), Party.Open(rig, EngineRig.Layout(blockBytes: 2560)));
+        large.CreateIdle(1);
+        small.CreateIdle(6);
+
+        for (var turn = 0; turn < 20; turn++)
+        {
+            rig.ObserveTransfers();
+        }
+
+        Assert.Equal(4, rig.Counters.CleanedBlocks);
+    }
+
     private int Prefetch(Party client, Sequences.SequenceHandle sequence) => _rig.Engine.Transfers.Prefetch(client.Lane, sequence);
 
     private int Move(Party client, Sequences.SequenceHandle sequence) => _rig.Engine.Transfers.Move(client.Lane, sequence, 0, 16, background: false);

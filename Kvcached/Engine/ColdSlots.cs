@@ -40,8 +40,11 @@ internal sealed class ColdSlots(EngineState state)
         return _full[index];
     }
 
-    /// <summary>Finds a slot that a copy-out of a lane, or of the background queue, may overwrite. A plan that found none looks no more.</summary>
-    public bool TryFind(in ModelLayout layout, int lane, out BlockAddress slot, out Frontier frontier)
+    /// <summary>
+    /// Finds a slot that a copy-out of a lane, or of the background queue, may overwrite: a free one, or, where that may be, that of a block which can be
+    /// copied out again. A plan that found none looks no more.
+    /// </summary>
+    public bool TryFind(in ModelLayout layout, int lane, bool mayTakeBack, out BlockAddress slot, out Frontier frontier)
     {
         (slot, frontier) = (default, default);
         if (layout.ColdLayout < 0 || IsFull(layout.ColdLayout, lane))
@@ -49,7 +52,7 @@ internal sealed class ColdSlots(EngineState state)
             return false;
         }
 
-        if (state.Cold.Pool.TryAllocate(layout.ColdLayout, lane, out slot, out frontier) || TryReclaim(layout, lane, out slot, out frontier))
+        if (state.Cold.Pool.TryAllocate(layout.ColdLayout, lane, out slot, out frontier) || (mayTakeBack && TryReclaim(layout, lane, out slot, out frontier)))
         {
             return true;
         }

@@ -37,7 +37,8 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         }
 
         ref readonly var layout = ref state.LayoutOf(sequence, block.Row);
-        if (!coldSlots.TryFind(in layout, own ? lane!.Number : Point.BackgroundLane, out var slot, out var frontier))
+        // To clean one block ahead of need in the slot of another that is as clean would go on for ever.
+        if (!coldSlots.TryFind(in layout, own ? lane!.Number : Point.BackgroundLane, mayTakeBack: lane is not null, out var slot, out var frontier))
         {
             return false;
         }
