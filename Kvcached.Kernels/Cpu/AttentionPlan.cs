@@ -36,6 +36,9 @@ internal readonly struct AttentionPlan
     /// <summary>Tokens whose keys or values are widened at a time.</summary>
     internal int StepTokens { get; }
 
+    /// <summary>Whether <see cref="FourRows"/> computes groups of tokens that all rows see.</summary>
+    internal bool CanStream => FourRows.IsSupported && PaddedRows == FourRows.Rows && Dim % FourRows.DimMultiple == 0 && StepTokens >= FourRows.Tokens;
+
     /// <summary>Floats of memory that the rows need.</summary>
     internal int Floats =>
         (PaddedRows * (Dim + TileTokens + (2 * PaddedDim) + RowState.Vectors + 4)) + (StepTokens * PaddedDim) + AlignmentFloats;

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -16,12 +15,14 @@ namespace Kvcached.Kernels.Cpu;
 /// Parts and tiles begin at multiples of their size, and each row takes exactly the tokens that it sees, in order. So a row's result is a
 /// function of its query, its visible keys and values and its position: not of other rows, of the batch, of how prompts are cut, or of
 /// where blocks lie. Tokens that no row sees are not read.
+/// <para>
+/// Tokens go in groups, one of two ways that give the same bits. Up to four rows and 16 tokens that all rows see go by <see cref="FourRows"/>,
+/// straight from where the tokens are stored. All else is widened to memory first and goes by <see cref="Panels{L, V}"/>.
+/// </para>
 /// </summary>
-internal unsafe struct AttentionRows
+internal unsafe partial struct AttentionRows
 {
     private const float Log2E = 1.44269504088896341f;
-    private const int KeyPlane = 0;
-    private const int ValuePlane = 1;
 
     private readonly AttentionPlan _plan;
     private readonly float* _queries;
@@ -66,6 +67,11 @@ internal unsafe struct AttentionRows
     /// <summary>The token after the last that any row sees.</summary>
     internal int End { get; private set; }
 
+    // The tokens that all rows see.
+    private int CommonFirst { get; set; }
+
+    private int CommonEnd { get; set; } = int.MaxValue;
+
     /// <summary>Puts a query into a row; rows are set in order, all of them.</summary>
     /// <param name="row">The row.</param>
     /// <param name="query">Its query.</param>
@@ -84,6 +90,8 @@ internal unsafe struct AttentionRows
         _high[row] = high;
         First = int.Min(First, low);
         End = int.Max(End, high);
+        CommonFirst = int.Max(CommonFirst, low);
+        CommonEnd = int.Min(CommonEnd, high);
         if (row == _plan.Rows - 1)
         {
             FillPadding(low, high);
@@ -91,22 +99,28 @@ internal unsafe struct AttentionRows
     }
 
     /// <summary>Computes the state of one part of the tokens for all rows, read with <see cref="Part"/>.</summary>
-    internal void ComputePart<TSource, TElements>(KvBatch* kv, TSource source, int head, int part)
+    /// <param name="tokens">The tokens.</param>
+    /// <param name="part">Number of the part.</param>
+    /// <param name="after">What will be read after the part: fetched towards its end.</param>
+    internal void ComputePart<TSource, TElements>(in HeadTokens<TSource> tokens, int part, byte* after)
         where TSource : struct, ITokenSource<TSource>
         where TElements : struct, IElements
     {
         new Span<float>(_part, _plan.PaddedRows * _plan.PaddedDim).Clear();
         new Span<float>(_state.Max, _plan.PaddedRows).Fill(float.NegativeInfinity);
         new Span<float>(_state.Sum, _plan.PaddedRows).Clear();
-        var end = int.Min(End, (part + 1) * AttentionArguments.PartTokens);
-        for (var tile = part * AttentionArguments.PartTokens; tile < end; tile += AttentionPlan.TileTokens)
+        var begin = part * AttentionArguments.PartTokens;
+        var first = int.Max(First - begin, 0);
+        var end = int.Min(End - begin, AttentionArguments.PartTokens);
+        if (_plan.CanStream && tokens.Run >= FourRows.Tokens)
         {
-            var first = int.Max(First - tile, 0);
-            var last = int.Min(end - tile, AttentionPlan.TileTokens);
-            if (first < last)
-            {
-                ComputeTile<TSource, TElements>(kv, source, head, tile, first, last);
-            }
+            StreamPart<TSource, TElements>(tokens, begin, first, end, after);
+            return;
+        }
+
+        for (var tile = first & -AttentionPlan.TileTokens; tile < end; tile += AttentionPlan.TileTokens)
+        {
+            ComputeTile<TSource, TElements>(tokens, begin + tile, int.Max(first - tile, 0), int.Min(end - tile, AttentionPlan.TileTokens));
         }
     }
 
@@ -148,107 +162,84 @@ internal unsafe struct AttentionRows
         }
     }
 
-    private readonly void ComputeTile<TSource, TElements>(KvBatch* kv, TSource source, int head, int tile, int first, int end)
+    // Tokens first to end - 1 of a tile: all keys, then all values, in steps that begin at multiples of their size.
+    private readonly void ComputeTile<TSource, TElements>(in HeadTokens<TSource> tokens, int tile, int first, int end)
         where TSource : struct, ITokenSource<TSource>
         where TElements : struct, IElements
     {
-        var step = _plan.StepTokens;
-        for (var start = first & -step; start < end; start += step)
+        var size = _plan.StepTokens;
+        for (var start = first & -size; start < end; start += size)
         {
-            var from = int.Max(first, start);
-            var to = int.Min(end, start + step);
-            Widen<TSource, TElements>(kv, source, KeyPlane, head, tile + from, tile + to, _step + ((from - start) * _plan.PaddedDim));
-            ComputeScores(start, from, to);
+            ScoreWidened<TSource, TElements>(tokens, tile, start, int.Max(first, start), int.Min(end, start + size));
         }
 
         UpdateWeights(tile, first, end);
-        for (var start = first & -step; start < end; start += step)
+        for (var start = first & -size; start < end; start += size)
         {
-            var from = int.Max(first, start);
-            var to = int.Min(end, start + step);
-            Widen<TSource, TElements>(kv, source, ValuePlane, head, tile + from, tile + to, _step + ((from - start) * _plan.PaddedDim));
-            AddValues(start, from, to);
+            AddWidened<TSource, TElements>(tokens, tile, start, int.Max(first, start), int.Min(end, start + size));
         }
     }
 
-    // Tokens from to to − 1 of one plane and head, to float32, one entry read per block. What is widened next, the values of these tokens or
-    // the keys of the next tile, is fetched meanwhile: rows of blocks are too short for the processor to see a pattern in time.
-    private readonly void Widen<TSource, TElements>(KvBatch* kv, TSource source, int plane, int head, int from, int to, float* target)
+    // Looks up all that the part reads, a line of each group at once: where a page lies takes long to find out.
+    private readonly void StreamPart<TSource, TElements>(in HeadTokens<TSource> tokens, int begin, int first, int end, byte* after)
         where TSource : struct, ITokenSource<TSource>
         where TElements : struct, IElements
     {
-        ref readonly var shape = ref kv->Shape;
-        var inToken = ((ulong)(uint)plane * shape.PlaneStride) + ((ulong)(uint)head * shape.HeadStride);
-        var stride = (nint)shape.TokenStride;
-        var bytes = (int)(shape.HeadDim * shape.ElementBytes);
-        for (var token = from; token < to;)
+        const int size = FourRows.Tokens;
+        const int tileTokens = AttentionPlan.TileTokens;
+        var keys = stackalloc byte*[(AttentionArguments.PartTokens / size) + 1];
+        for (var start = first & -size; start < end; start += size)
         {
-            var elements = source.Locate(token, out var run) + inToken;
-            run = int.Min(run, to - token);
-            var next = elements + shape.PlaneStride;
-            if (plane == ValuePlane)
-            {
-                var nextToken = int.Min(token + AttentionPlan.TileTokens, End - 1);
-                next = source.Locate(nextToken, out _) + inToken - shape.PlaneStride;
-            }
+            keys[start / size] = tokens.Locate(KvPlane.Key, begin + int.Max(first, start), out _);
+            Sse.Prefetch1(keys[start / size]);
+        }
 
-            token += run;
-            for (; run > 0; run--, elements += stride, next += stride, target += _plan.PaddedDim)
-            {
-                Prefetch(next, bytes);
-                TElements.Widen(elements, target, _plan.Dim);
-            }
+        keys[(end + size - 1) / size] = after;
+        for (var tile = first & -tileTokens; tile < end; tile += tileTokens)
+        {
+            StreamTile<TSource, TElements>(tokens, keys + (tile / size), begin + tile, int.Max(first - tile, 0), int.Min(end - tile, tileTokens));
         }
     }
 
-    // A hint: it cannot fault, and reads nothing that a kernel computes with.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Prefetch(byte* address, int bytes)
+    // The same as ComputeTile, given where each group's keys lie, and after the last what is read after the tile.
+    private readonly void StreamTile<TSource, TElements>(in HeadTokens<TSource> tokens, byte** keys, int tile, int first, int end)
+        where TSource : struct, ITokenSource<TSource>
+        where TElements : struct, IElements
     {
-        if (Sse.IsSupported)
+        const int size = FourRows.Tokens;
+        var stride = tokens.Stride;
+        var toValues = tokens.ToValues;
+        for (var start = first & -size; start < end; start += size)
         {
-            const int lineBytes = 64;
-            for (var i = 0; i < bytes; i += lineBytes)
+            var here = keys + (start / size);
+            if (AllSee(tile + start))
             {
-                Sse.Prefetch0(address + i);
+                var next = start + size < end ? here[1] : keys[first / size] + toValues;
+                FourRows.Score<TElements>(here[0], next, stride, _queries, _scores + (start * FourRows.Rows), _plan.Dim);
+            }
+            else
+            {
+                ScoreWidened<TSource, TElements>(tokens, tile, start, int.Max(first, start), int.Min(end, start + size));
+            }
+        }
+
+        UpdateWeights(tile, first, end);
+        for (var start = first & -size; start < end; start += size)
+        {
+            var here = keys + (start / size);
+            if (AllSee(tile + start))
+            {
+                var next = start + size < end ? here[1] + toValues : here[1];
+                FourRows.Add<TElements>(here[0] + toValues, next, stride, _scores + (start * FourRows.Rows), _part, _plan.Dim);
+            }
+            else
+            {
+                AddWidened<TSource, TElements>(tokens, tile, start, int.Max(first, start), int.Min(end, start + size));
             }
         }
     }
 
-    // Scores of tokens in whole groups of eight; those before from and from to on are of no meaning.
-    private readonly void ComputeScores(int start, int from, int to)
-    {
-        const int group = 8;
-        var rows = _plan.PaddedRows;
-        for (var token = from & -group; token < to; token += group)
-        {
-            var keys = _step + ((token - start) * _plan.PaddedDim);
-            var scores = _scores + (token * rows);
-            switch (rows)
-            {
-                case 4:
-                    Panels<Lanes128, Vector128<float>>.Product8x1(keys, _plan.PaddedDim, _queries, rows, scores, rows, _plan.Dim);
-                    break;
-                case >= 32 when Vector512.IsHardwareAccelerated:
-                    for (var row = 0; row < rows; row += 32)
-                    {
-                        Panels<Lanes512, Vector512<float>>.Product8x2(keys, _plan.PaddedDim, _queries + row, rows, scores + row, rows, _plan.Dim);
-                    }
-
-                    break;
-                case 16 when Vector512.IsHardwareAccelerated:
-                    Panels<Lanes512, Vector512<float>>.Product8x1(keys, _plan.PaddedDim, _queries, rows, scores, rows, _plan.Dim);
-                    break;
-                default:
-                    for (var row = 0; row < rows; row += 8)
-                    {
-                        Panels<Lanes256, Vector256<float>>.Product8x1(keys, _plan.PaddedDim, _queries + row, rows, scores + row, rows, _plan.Dim);
-                    }
-
-                    break;
-            }
-        }
-    }
+    private readonly bool AllSee(int group) => group >= CommonFirst && group + FourRows.Tokens <= CommonEnd;
 
     private readonly void UpdateWeights(int tile, int first, int end)
     {
@@ -280,95 +271,6 @@ internal unsafe struct AttentionRows
             if (_state.Scale[row] != 1)
             {
                 Softmax<Lanes256, Vector256<float>>.Scale(_part + (row * _plan.PaddedDim), _plan.PaddedDim, _state.Scale[row]);
-            }
-        }
-    }
-
-    private readonly void AddValues(int start, int from, int to)
-    {
-        if (Vector512.IsHardwareAccelerated)
-        {
-            AddValues<Lanes512, Vector512<float>>(start, from, to);
-        }
-        else
-        {
-            AddValues<Lanes256, Vector256<float>>(start, from, to);
-        }
-    }
-
-    // Rows go in groups over the tokens that all of the group see; what one sees beyond those, it takes alone.
-    private readonly void AddValues<L, V>(int start, int from, int to)
-        where L : struct, ILanes<V>
-        where V : struct
-    {
-        var rows = _plan.PaddedRows;
-        var group = int.Min(rows, 8);
-        for (var row = 0; row < _plan.Rows; row += group)
-        {
-            var low = from;
-            var high = to;
-            for (var i = row; i < row + group; i++)
-            {
-                low = int.Max(low, (int)_state.Low[i]);
-                high = int.Min(high, (int)_state.High[i]);
-            }
-
-            if (low >= high)
-            {
-                low = high = to;
-            }
-
-            AddValuesAlone<L, V>(row, group, start, from, low);
-            AddValuesTogether<L, V>(row, group, start, low, high);
-            AddValuesAlone<L, V>(row, group, start, high, to);
-        }
-    }
-
-    private readonly void AddValuesTogether<L, V>(int row, int group, int start, int from, int to)
-        where L : struct, ILanes<V>
-        where V : struct
-    {
-        if (from >= to)
-        {
-            return;
-        }
-
-        nint rows = _plan.PaddedRows;
-        nint dims = _plan.PaddedDim;
-        var weights = _scores + (from * rows) + row;
-        var values = _step + ((from - start) * dims);
-        var sums = _part + (row * dims);
-        for (nint dim = 0; dim < dims; dim += 2 * L.Count)
-        {
-            if (group == 4)
-            {
-                Panels<L, V>.Accumulate4x2(weights, rows, values + dim, dims, sums + dim, dims, to - from);
-            }
-            else
-            {
-                Panels<L, V>.Accumulate8x2(weights, rows, values + dim, dims, sums + dim, dims, to - from);
-            }
-        }
-    }
-
-    private readonly void AddValuesAlone<L, V>(int row, int group, int start, int from, int to)
-        where L : struct, ILanes<V>
-        where V : struct
-    {
-        if (from >= to)
-        {
-            return;
-        }
-
-        nint dims = _plan.PaddedDim;
-        for (var i = row; i < int.Min(row + group, _plan.Rows); i++)
-        {
-            var low = int.Max(from, (int)_state.Low[i]);
-            var high = int.Min(to, (int)_state.High[i]);
-            for (nint dim = 0; dim < dims && low < high; dim += 2 * L.Count)
-            {
-                var weights = _scores + (low * _plan.PaddedRows) + i;
-                Panels<L, V>.Accumulate1x2(weights, _plan.PaddedRows, _step + ((low - start) * dims) + dim, dims, _part + (i * dims) + dim, high - low);
             }
         }
     }

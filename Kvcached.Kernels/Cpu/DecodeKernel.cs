@@ -84,6 +84,9 @@ internal static unsafe class DecodeKernel
         var last = (int)view->TokenCount - 1;
         var low = ViewOrder.FirstVisible(*view, kv->Shape, attention->WindowTokens, last);
         var queryRow = (nuint)((uint*)attention->RowStarts)[sequence] + view->NewTokens - 1;
+        var source = TSource.Create(kv, sequence);
+        var tokens = new HeadTokens<TSource>(kv, source, head);
+        var after = After(kv, source, head, firstPart + slot, low, last);
         var maxRows = AttentionPlan.MaxRows(dim);
         var memory = stackalloc float[new AttentionPlan(dim, int.Min(group, maxRows)).Floats];
         for (var first = 0; first < group; first += maxRows)
@@ -97,12 +100,21 @@ internal static unsafe class DecodeKernel
                 rows.SetRow(row, query, attention->Scale, low, last + 1);
             }
 
-            rows.ComputePart<TSource, TElements>(kv, TSource.Create(kv, sequence), head, firstPart + slot);
+            rows.ComputePart<TSource, TElements>(tokens, firstPart + slot, after);
             for (var row = 0; row < plan.Rows; row++)
             {
                 Store(rows.Part(row), Partial(attention, sequence, slot, queryHead + row), dim);
             }
         }
+    }
+
+    // What the next item reads first, which the same worker most likely takes next: the part's keys for the next head, or the next part's.
+    private static byte* After<TSource>(KvBatch* kv, TSource source, int head, int part, int low, int last)
+        where TSource : struct, ITokenSource<TSource>
+    {
+        var isLastHead = head + 1 == (int)kv->Shape.Heads;
+        var token = int.Clamp((isLastHead ? part + 1 : part) * AttentionArguments.PartTokens, low, last);
+        return new HeadTokens<TSource>(kv, source, isLastHead ? 0 : head + 1).Locate(KvPlane.Key, token, out _);
     }
 
     private static void Store(in PartialSum part, float* target, int dim)

@@ -1,11 +1,18 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Kvcached.Kernels.Cpu;
 
 /// <summary>A storage format: from and to float32. Narrowing rounds to nearest even; widening is exact.</summary>
 internal unsafe interface IElements
 {
+    /// <summary>Bytes of an element.</summary>
+    static abstract int Bytes { get; }
+
+    /// <summary>16 elements. Needs AVX-512.</summary>
+    static abstract Vector512<float> Load16(byte* source);
+
     static abstract void Widen(byte* source, float* target, int count);
 
     static abstract void Narrow(float* source, byte* target, int count);
@@ -14,6 +21,11 @@ internal unsafe interface IElements
 /// <summary>float32 as it is.</summary>
 internal readonly unsafe struct Float32Elements : IElements
 {
+    public static int Bytes => sizeof(float);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Load16(byte* source) => Vector512.Load((float*)source);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Widen(byte* source, float* target, int count)
     {
@@ -35,6 +47,11 @@ internal readonly unsafe struct Float32Elements : IElements
 /// <summary>bfloat16: the upper half of a float32.</summary>
 internal readonly unsafe struct BFloat16Elements : IElements
 {
+    public static int Bytes => sizeof(ushort);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Load16(byte* source) => (Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)source)) << 16).AsSingle();
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Widen(byte* source, float* target, int count)
     {
@@ -87,6 +104,18 @@ internal readonly unsafe struct Float16Elements : IElements
 {
     /// <summary>The exponent of infinity and NaN.</summary>
     private const int SpecialExponent = 0x7C00;
+
+    public static int Bytes => sizeof(ushort);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Load16(byte* source)
+    {
+        var scaled = Scale(Avx512F.ConvertToVector512Int32(Vector256.Load((short*)source)));
+
+        // What has the exponent of infinity and NaN comes out as 2^16 or more; it gets the one that those have here.
+        var isSpecial = Vector512.GreaterThanOrEqual(Vector512.Abs(scaled), Vector512.Create(65536f));
+        return Vector512.ConditionalSelect(isSpecial, scaled | Vector512.Create(float.PositiveInfinity), scaled);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Widen(byte* source, float* target, int count)

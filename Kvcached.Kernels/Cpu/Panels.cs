@@ -12,7 +12,7 @@ internal static unsafe class Panels<L, V>
     where V : struct
 {
     /// <summary>c[8][2 vectors] = a · b with the rows of a <paramref name="lda"/> apart.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     internal static void Product8x2(float* a, nint lda, float* b, nint ldb, float* c, nint ldc, int k)
     {
         V c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default;
@@ -45,7 +45,7 @@ internal static unsafe class Panels<L, V>
     }
 
     /// <summary>c[8][1 vector] = a · b with the rows of a <paramref name="lda"/> apart.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     internal static void Product8x1(float* a, nint lda, float* b, nint ldb, float* c, nint ldc, int k)
     {
         V c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default, c6 = default, c7 = default;
@@ -76,7 +76,7 @@ internal static unsafe class Panels<L, V>
     }
 
     /// <summary>c[8][2 vectors] += aᵀ · b: element (i, k) of the factor is a[k * lda + i].</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     internal static void Accumulate8x2(float* a, nint lda, float* b, nint ldb, float* c, nint ldc, int k)
     {
         Load(c, out var c00, out var c01);
@@ -112,7 +112,7 @@ internal static unsafe class Panels<L, V>
     }
 
     /// <summary>c[4][2 vectors] += aᵀ · b: element (i, k) of the factor is a[k * lda + i].</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     internal static void Accumulate4x2(float* a, nint lda, float* b, nint ldb, float* c, nint ldc, int k)
     {
         Load(c, out var c00, out var c01);
@@ -136,7 +136,7 @@ internal static unsafe class Panels<L, V>
     }
 
     /// <summary>c[1][2 vectors] += aᵀ · b: element k of the factor is a[k * lda].</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     internal static void Accumulate1x2(float* a, nint lda, float* b, nint ldb, float* c, int k)
     {
         Load(c, out var c00, out var c01);

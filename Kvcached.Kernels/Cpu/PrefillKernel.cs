@@ -77,10 +77,11 @@ internal static unsafe class PrefillKernel
             rows.SetRow(row, query, attention->Scale, low, position + 1);
         }
 
-        var source = TSource.Create(kv, sequence);
+        var tokens = new HeadTokens<TSource>(kv, TSource.Create(kv, sequence), head);
         for (var part = rows.First / AttentionArguments.PartTokens; part * AttentionArguments.PartTokens < rows.End; part++)
         {
-            rows.ComputePart<TSource, TElements>(kv, source, head, part);
+            var next = int.Min((part + 1) * AttentionArguments.PartTokens, rows.End - 1);
+            rows.ComputePart<TSource, TElements>(tokens, part, tokens.Locate(KvPlane.Key, next, out _));
             rows.AddPartToTotal();
         }
 

@@ -24,7 +24,7 @@ internal static unsafe class Softmax<L, V>
     /// <param name="end">Token after the last.</param>
     /// <param name="masked">Whether any row sees fewer tokens than all.</param>
     /// <param name="state">Per row: low, high, m, l, and the factor by which acc must be scaled (out).</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     internal static void Update(float* scores, int rows, int first, int end, bool masked, in RowState state)
     {
         var infinity = L.Broadcast(float.NegativeInfinity);
@@ -85,7 +85,7 @@ internal static unsafe class Softmax<L, V>
     }
 
     /// <summary>target[i] *= scale for a multiple of the lanes.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     internal static void Scale(float* target, int count, float scale)
     {
         var factor = L.Broadcast(scale);

@@ -17,18 +17,21 @@ internal unsafe interface ITokenSource<TSelf>
     byte* Locate(int token, out int run);
 }
 
-/// <summary>Tokens in blocks of the pool: one entry is read per block.</summary>
+/// <summary>Tokens in blocks of the pool: one entry is read per block. What <see cref="TableLookup"/> reads anew each time is kept.</summary>
 internal readonly unsafe struct PagedTokens : ITokenSource<PagedTokens>
 {
-    private readonly SequenceView* _view;
-    private readonly KvBatch* _batch;
+    private readonly uint* _row;
     private readonly byte* _layer;
+    private readonly int _shift;
+    private readonly uint _tokenStride;
 
     private PagedTokens(KvBatch* batch, int sequence)
     {
-        _batch = batch;
-        _view = (SequenceView*)batch->Views + sequence;
+        var view = (SequenceView*)batch->Views + sequence;
+        _row = (uint*)batch->Entries + view->RowStart;
         _layer = (byte*)batch->Pool + (batch->Layer * batch->Shape.LayerStride);
+        _shift = (int)batch->Shape.TokensPerBlockShift;
+        _tokenStride = batch->Shape.TokenStride;
     }
 
     public static PagedTokens Create(KvBatch* batch, int sequence) => new(batch, sequence);
@@ -36,10 +39,10 @@ internal readonly unsafe struct PagedTokens : ITokenSource<PagedTokens>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public byte* Locate(int token, out int run)
     {
-        ref readonly var shape = ref _batch->Shape;
-        var inBlock = token & ((int)shape.TokensPerBlock - 1);
-        run = (int)shape.TokensPerBlock - inBlock;
-        return _layer + TableLookup.Offset(new EntryHeap(_batch->Entries), *_view, shape, token, 0, 0, 0);
+        var tokensPerBlock = 1 << _shift;
+        var inBlock = token & (tokensPerBlock - 1);
+        run = tokensPerBlock - inBlock;
+        return _layer + TableLookup.BlockOffset(_row[token >> _shift]) + ((ulong)(uint)inBlock * _tokenStride);
     }
 }
 

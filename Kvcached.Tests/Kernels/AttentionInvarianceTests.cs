@@ -75,7 +75,7 @@ public class AttentionInvarianceTests
         var whole = Cases[number] with { Sequences = [(tokens, tokens)] };
         using var problem = new AttentionProblem(whole);
         var expected = problem.Prefill();
-        foreach (var (end, newTokens) in new[] { (1, 1), (64, 1), (65, 3), (256, 256), (257, 1), (300, 44), (599, 299), (600, 1) })
+        foreach (var (end, newTokens) in new[] { (1, 1), (64, 1), (65, 3), (256, 256), (257, 1), (271, 1), (274, 1), (300, 44), (599, 299), (600, 1) })
         {
             using var cut = new AttentionProblem(whole with { Sequences = [(end, newTokens)] });
             var prefilled = cut.Prefill();

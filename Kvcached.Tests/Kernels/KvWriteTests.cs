@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
 using Xunit;
@@ -114,6 +116,13 @@ public unsafe class KvWriteTests
     }
 
     [Fact]
+    public void Elements_of_16_bits_widen_in_registers_as_they_do_in_memory()
+    {
+        CheckLoad16<Float16Elements>();
+        CheckLoad16<BFloat16Elements>();
+    }
+
+    [Fact]
     public void Float16_narrows_to_nearest_even() => CheckNarrowing(
         (source, target, count) => Float16Elements.Narrow((float*)source, (byte*)target, count),
         value => BitConverter.HalfToUInt16Bits((Half)value),
@@ -124,6 +133,31 @@ public unsafe class KvWriteTests
         (source, target, count) => BFloat16Elements.Narrow((float*)source, (byte*)target, count),
         value => (ushort)(BitConverter.SingleToUInt32Bits(NearestBFloat16(value)) >> 16),
         0x7F80);
+
+    private static void CheckLoad16<TElements>()
+        where TElements : struct, IElements
+    {
+        if (!Avx512F.IsSupported)
+        {
+            return;
+        }
+
+        var values = Enumerable.Range(0, 65536).Select(bits => (ushort)bits).ToArray();
+        var (expected, actual) = (new float[values.Length], new float[values.Length]);
+        fixed (ushort* source = values)
+        {
+            fixed (float* widened = expected, loaded = actual)
+            {
+                TElements.Widen((byte*)source, widened, values.Length);
+                for (var i = 0; i < values.Length; i += 16)
+                {
+                    TElements.Load16((byte*)(source + i)).Store(loaded + i);
+                }
+            }
+        }
+
+        AssertSame(expected, actual, values.Length);
+    }
 
     private static double Rounded(KvElementType type, float value) => type switch
     {
