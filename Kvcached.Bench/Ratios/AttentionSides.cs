@@ -18,13 +18,15 @@ internal sealed record AttentionSize(int Sequences, int Tokens, int NewTokens)
 
 /// <summary>
 /// An attention kernel through the table (A) and over contiguous buffers (B), with the same keys and values, called item by item on the thread
-/// that measures. Both must give the same bits. Nanoseconds a launch.
+/// that measures. Both must give the same bits. A run is the next of equal slices of the launch, so that the sides take turns every few
+/// milliseconds and what disturbs them disturbs both: a whole sequence of a decode, part of a prompt of a prefill. Nanoseconds a launch.
 /// </summary>
 internal sealed unsafe class AttentionSides : RatioSides
 {
     private readonly AttentionSize _size;
     private readonly ElementFormat _format;
     private readonly double _leastReadShare;
+    private readonly int _slicesPerSequence;
     private readonly CpuKernel _paged;
     private readonly CpuKernel _contiguous;
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1 });
@@ -36,6 +38,8 @@ internal sealed unsafe class AttentionSides : RatioSides
     private readonly long _bufferBytes;
     private readonly byte* _results;
     private readonly int _resultBytes;
+    private int _runsOfA;
+    private int _runsOfB;
 
     /// <summary>Lays both sides out.</summary>
     /// <param name="kernel">Names of the kernel and its twin.</param>
@@ -68,6 +72,7 @@ internal sealed unsafe class AttentionSides : RatioSides
         _a->Validate();
         _b->Validate();
         var isDecode = size.NewTokens == 1;
+        _slicesPerSequence = isDecode ? 1 : 8;
         _results = (byte*)(isDecode ? _a->Partials : _a->Outputs);
         _resultBytes = checked((int)(isDecode ? PartialBytes : QueryBytes));
         CheckSame();
@@ -75,26 +80,29 @@ internal sealed unsafe class AttentionSides : RatioSides
 
     private static int QueryHeads => AttentionSize.Heads * AttentionSize.Group;
 
+    private int Slices => _size.Sequences * _slicesPerSequence;
+
     private uint MaxParts => AttentionArguments.PartsFor((uint)_size.Tokens);
 
     private long PartialBytes => (long)AttentionArguments.PartialBytes((uint)_size.Sequences, (uint)QueryHeads, AttentionSize.HeadDim, MaxParts);
 
     private long QueryBytes => (long)_size.Sequences * _size.NewTokens * QueryHeads * AttentionSize.HeadDim * sizeof(float);
 
-    public override double RunA() => Run(_paged, _a);
+    public override double RunA() => RunSlice(_paged, _a, _runsOfA++ % Slices);
 
-    public override double RunB() => Run(_contiguous, _b);
+    public override double RunB() => RunSlice(_contiguous, _b, _runsOfB++ % Slices);
 
     public override bool MeasuresBeside => _leastReadShare > 0;
 
+    // Reads what the next run of B, whose place it takes, would have read.
     public override void RunBeside()
     {
         if (_leastReadShare > 0)
         {
-            var bytes = _bufferBytes * _size.Sequences;
+            var bytes = _buffers + (_runsOfB++ % _size.Sequences * _bufferBytes);
             var start = ThreadPin.Nanoseconds();
-            Read(_buffers, bytes);
-            _readBytesPerNanosecond.Add((double)bytes / (ThreadPin.Nanoseconds() - start));
+            Read(bytes, _bufferBytes);
+            _readBytesPerNanosecond.Add((double)_bufferBytes / (ThreadPin.Nanoseconds() - start));
         }
     }
 
@@ -120,16 +128,25 @@ internal sealed unsafe class AttentionSides : RatioSides
         base.Dispose(disposing);
     }
 
-    private static double Run(CpuKernel kernel, AttentionArguments* arguments)
+    // As many of a sequence's first items as of its last: later ones of a prefill see more tokens.
+    private double RunSlice(CpuKernel kernel, AttentionArguments* arguments, int slice)
     {
         var start = ThreadPin.Nanoseconds();
-        var items = kernel.Items(arguments);
-        for (var item = 0; item < items; item++)
+        var items = kernel.Items(arguments) / _size.Sequences;
+        var half = items / (2 * _slicesPerSequence);
+        var first = (slice / _slicesPerSequence * items) + (slice % _slicesPerSequence * half);
+        var last = ((slice / _slicesPerSequence) + 1) * items - ((slice % _slicesPerSequence + 1) * half);
+        RunItems(kernel, arguments, first, half);
+        RunItems(kernel, arguments, last, half);
+        return (double)(ThreadPin.Nanoseconds() - start) * Slices;
+    }
+
+    private static void RunItems(CpuKernel kernel, AttentionArguments* arguments, int first, int count)
+    {
+        for (var item = first; item < first + count; item++)
         {
             kernel.Run(arguments, item, 0);
         }
-
-        return ThreadPin.Nanoseconds() - start;
     }
 
     private static void Read(byte* bytes, long count)
@@ -255,10 +272,18 @@ internal sealed unsafe class AttentionSides : RatioSides
 
     private void CheckSame()
     {
-        RunA();
+        for (var i = 0; i < Slices; i++)
+        {
+            RunA();
+        }
+
         var paged = new Span<byte>(_results, _resultBytes).ToArray();
         new Span<byte>(_results, _resultBytes).Clear();
-        RunB();
+        for (var i = 0; i < Slices; i++)
+        {
+            RunB();
+        }
+
         if (!paged.AsSpan().SequenceEqual(new Span<byte>(_results, _resultBytes)) || !paged.AsSpan().ContainsAnyExcept((byte)0))
         {
             throw new InvalidOperationException($"{_paged.Name} and its twin do not give the same bits, or none.");
