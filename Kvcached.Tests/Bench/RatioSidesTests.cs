@@ -4,6 +4,8 @@ using Xunit;
 
 namespace Kvcached.Tests.Bench;
 
+// Sides bind threads to processors.
+[Collection(nameof(RatioRunTests))]
 public class RatioSidesTests
 {
     [Theory]
@@ -20,6 +22,8 @@ public class RatioSidesTests
             (CpuKernelLibrary.DecodePaged, CpuKernelLibrary.DecodeContiguous), new AttentionSize(Sequences: 1, Tokens: 64, NewTokens: 1), ElementFormat.Float32, isScattered: false, leastReadShare: 0.6);
         sides.RunBeside();
         var share = sides.Extra(1, 1).Single(field => field.Name == "float32_read_share").Value;
+        var bytes = 64 * AttentionSize.Heads * AttentionSize.HeadDim * sizeof(float) * 2;
+        Assert.Equal(bytes / sides.Extra(1, 1).Single(field => field.Name == "float32_read_gb_s").Value, share, share * 1e-9);
 
         // Taking so much longer it reads at that part of the bandwidth.
         Assert.Null(sides.Missed(1, share / 0.61));
@@ -51,6 +55,16 @@ public class RatioSidesTests
     [Fact]
     public void Where_no_stretch_evicts_and_reloads_the_least_is_of_one_that_does_not() =>
         Assert.Equal(new SteadyStateSides.Stretch(7, 0, 0), SteadyStateSides.Fewest([new(0, 0, 0), new(8, 0, 0), new(15, 0, 0)], 1));
+
+    [Theory]
+    [InlineData(typeof(DecodeUnderChurnSides))]
+    [InlineData(typeof(SteadyStateSides))]
+    public void The_line_fails_where_nothing_shows_that_its_condition_is_met(Type type)
+    {
+        using var sides = (RatioSides)Activator.CreateInstance(type)!;
+
+        Assert.NotNull(sides.Missed(1, 1));
+    }
 
     [Theory]
     [InlineData(typeof(RemapSides))]
