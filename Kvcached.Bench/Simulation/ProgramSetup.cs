@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Kvcached.Devices.Sim;
 
 namespace Kvcached.Bench.Simulation;
@@ -10,6 +11,7 @@ public sealed record ProgramSetup
     internal const int MaxLanes = 2;
 
     /// <summary>Seed of the device: which queue runs next, where copies are cut.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public required ulong Seed { get; init; }
 
     /// <summary>The host may see a timeline's value late.</summary>

@@ -32,8 +32,27 @@ internal static class SimulateCommand
         };
         var trace = new Option<bool>("--trace") { Description = "Print every submission and slice of the programs." };
         var shrink = new Option<bool>("--shrink") { Description = "Make the program that shows a violation as small as it still shows it, and print its operations." };
-        var command = new Command("simulate", "Runs random programs over the engine on the simulated device.") { seeds, first, ops, clients, drop, trace, shrink };
-        command.SetAction(result => Run(result.GetValue(seeds), result.GetValue(first), result.GetValue(ops), result.GetValue(clients), result.GetValue(drop) ?? [], result.GetValue(trace), result.GetValue(shrink)));
+        var program = new Option<SimulatedProgram?>("--program")
+        {
+            Description = "File with a program, as --shrink prints it: runs that one, in the open.",
+            HelpName = "file",
+            CustomParser = result =>
+            {
+                try
+                {
+                    return SimulatedProgram.Parse(File.ReadAllText(result.Tokens[0].Value));
+                }
+                catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or JsonException)
+                {
+                    result.AddError(exception.Message);
+                    return null;
+                }
+            },
+        };
+        var command = new Command("simulate", "Runs random programs over the engine on the simulated device.") { seeds, first, ops, clients, drop, trace, shrink, program };
+        command.SetAction(result => result.GetValue(program) is { } one
+            ? RunOne(one, new RunOptions { Dropped = result.GetValue(drop) ?? [], Trace = result.GetValue(trace) ? Console.Error : null })
+            : Run(result.GetValue(seeds), result.GetValue(first), result.GetValue(ops), result.GetValue(clients), result.GetValue(drop) ?? [], result.GetValue(trace), result.GetValue(shrink)));
         return command;
     }
 
@@ -106,7 +125,7 @@ internal static class SimulateCommand
         }
 
         Report(total, done, Stopwatch.GetElapsedTime(start).TotalSeconds, passed, inconclusive, traceHash, violation?.Options.Seed);
-        return violation is not null || (faults.Count > 0 && drop.Length == 0) ? 1 : inconclusive > 0 ? 3 : 0;
+        return ExitOf(violation is not null || (faults.Count > 0 && drop.Length == 0) ? SimulationOutcome.Violation : inconclusive > 0 ? SimulationOutcome.Inconclusive : SimulationOutcome.Pass);
     }
 
     private static void Shrink(SimulationOptions options, SimulationResult result)
@@ -115,9 +134,19 @@ internal static class SimulateCommand
         options = options with { Trace = null };
         var small = ProgramShrinker.Shrink(program, smaller => SimulationRun.Run(smaller, options).ViolationKind == result.ViolationKind);
         Console.Error.WriteLine($"\nthe first {result.ReadOperations} operations of the program, shrunk to {small.Operations.Count()}:");
-        var violation = SimulationRun.Run(small, options with { Log = Console.Error }).Violation!;
-        Console.Error.WriteLine($"\n{violation.Split('\n')[0]}");
+        RunOne(small, options);
+        Console.Error.WriteLine($"for --program: {small.ToJson()}\n");
     }
+
+    /// <summary>Runs a program in the open.</summary>
+    private static int RunOne(SimulatedProgram program, RunOptions options)
+    {
+        var result = SimulationRun.Run(program, options with { Log = Console.Error });
+        Console.Error.WriteLine($"\n{result.Outcome}{(result.Violation ?? result.Inconclusive) switch { null => string.Empty, var why => $": {why}" }}");
+        return ExitOf(result.Outcome);
+    }
+
+    private static int ExitOf(SimulationOutcome outcome) => outcome switch { SimulationOutcome.Pass => 0, SimulationOutcome.Violation => 1, _ => 3 };
 
     private static void Report(SimulationCoverage coverage, long seeds, double seconds, long passed, long inconclusive, ulong traceHash, ulong? violation)
     {

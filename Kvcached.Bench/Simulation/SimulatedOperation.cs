@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Kvcached.Bench.Simulation;
 
 /// <summary>
@@ -7,7 +9,8 @@ namespace Kvcached.Bench.Simulation;
 public readonly record struct SimulatedOperation
 {
     /// <summary>What the client does.</summary>
-    public required SimulatedCommand Command { get; init; }
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public SimulatedCommand Command { get; init; }
 
     /// <summary>Which client.</summary>
     public int Client { get; init; }

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using Kvcached.Devices.Sim;
 
 namespace Kvcached.Bench.Simulation;
@@ -8,6 +10,8 @@ public sealed record SimulatedProgram
     /// <summary>Attempts for each operation that is to be planned: a program that needs more is cut off.</summary>
     private const int Attempts = 16;
 
+    private static readonly JsonSerializerOptions _json = new() { DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault, Converters = { new JsonStringEnumConverter() } };
+
     /// <summary>Where it starts.</summary>
     public required ProgramSetup Setup { get; init; }
 
@@ -16,6 +20,13 @@ public sealed record SimulatedProgram
 
     /// <summary>Ends once so many operations have been planned; null: with the last one.</summary>
     public int? Limit { get; init; }
+
+    /// <summary>Reads what <see cref="ToJson"/> writes.</summary>
+    /// <exception cref="JsonException">It is no program.</exception>
+    public static SimulatedProgram Parse(string json) => JsonSerializer.Deserialize<SimulatedProgram>(json, _json) ?? throw new JsonException("There is no program.");
+
+    /// <summary>The program in one line, to be kept.</summary>
+    public string ToJson() => JsonSerializer.Serialize(this, _json);
 
     /// <summary>The program of its first operations, as many as <paramref name="count"/>, with no limit to what is planned.</summary>
     public SimulatedProgram Cut(int count) => this with { Operations = [.. Operations.Take(count)], Limit = null };

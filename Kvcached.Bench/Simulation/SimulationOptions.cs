@@ -1,7 +1,7 @@
 namespace Kvcached.Bench.Simulation;
 
-/// <summary>A random program over the engine, on the simulated device: everything follows from these.</summary>
-public sealed record SimulationOptions
+/// <summary>A program that is drawn, and how it is run.</summary>
+public sealed record SimulationOptions : RunOptions
 {
     /// <summary>Seed of program, sizes and interleaving.</summary>
     public required ulong Seed { get; init; }
@@ -12,6 +12,14 @@ public sealed record SimulationOptions
     /// <summary>Clients that share the pool.</summary>
     public int Clients { get; init; } = 3;
 
+    /// <summary>The command that replays this run.</summary>
+    public string Replay => $"dotnet run -c Release --project Kvcached.Bench -- simulate --seeds 1 --first {Seed} --ops {Operations} --clients {Clients}"
+        + string.Concat(Dropped.Select(order => $" --drop \"{order}\""));
+}
+
+/// <summary>How a program is run.</summary>
+public record RunOptions
+{
     /// <summary>Orders that the run does without.</summary>
     public IReadOnlyList<DroppedOrder> Dropped { get; init; } = [];
 
@@ -21,10 +29,6 @@ public sealed record SimulationOptions
     /// <summary>Gets a line for each submission and slice.</summary>
     public TextWriter? Trace { get; init; }
 
-    /// <summary>Gets the set-up, and a line for each operation that came to something.</summary>
+    /// <summary>Gets the set-up, and a line for each operation.</summary>
     public TextWriter? Log { get; init; }
-
-    /// <summary>The command that replays this run.</summary>
-    public string Replay => $"dotnet run -c Release --project Kvcached.Bench -- simulate --seeds 1 --first {Seed} --ops {Operations} --clients {Clients}"
-        + string.Concat(Dropped.Select(order => $" --drop \"{order}\""));
 }

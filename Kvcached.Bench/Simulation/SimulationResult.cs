@@ -16,7 +16,7 @@ public enum SimulationOutcome
 /// <summary>What a run came to.</summary>
 public sealed record SimulationResult
 {
-    /// <summary>The violation, if there was one, and the command that replays it.</summary>
+    /// <summary>The violation, if there was one; of a program that was drawn, with the command that replays it.</summary>
     public string? Violation { get; init; }
 
     /// <summary>What kind of violation: the same for two that differ in places and numbers alone.</summary>

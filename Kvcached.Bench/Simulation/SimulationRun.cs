@@ -16,7 +16,7 @@ public sealed partial class SimulationRun : IDisposable
     private const long UnitBytes = 4096;
     private const long RowUnitBytes = 512;
 
-    private readonly SimulationOptions _options;
+    private readonly RunOptions _options;
     private readonly SimulatedProgram _program;
     private readonly SimDevice _sim;
     private readonly WaitDroppingDevice _dropping;
@@ -36,7 +36,7 @@ public sealed partial class SimulationRun : IDisposable
     private SimulatedLane? _stalled;
     private string? _inconclusive;
 
-    private SimulationRun(SimulatedProgram program, SimulationOptions options)
+    private SimulationRun(SimulatedProgram program, RunOptions options)
     {
         _options = options;
         _program = program;
@@ -66,21 +66,18 @@ public sealed partial class SimulationRun : IDisposable
         _checks = new EngineChecks(_host.Engine);
         _census = new BlockCensus(_host.Engine.State, _coverage);
         _kernel = _sim.LoadKernel("step");
-        foreach (var client in setup.Clients)
-        {
-            AddClient(client);
-        }
     }
 
     /// <summary>Runs the program that is drawn from the options' seed to its end, or to its first violation.</summary>
     public static SimulationResult Run(SimulationOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return Run(SimulatedProgram.Draw(options.Seed, options.Operations, options.Clients), options);
+        var result = Run(SimulatedProgram.Draw(options.Seed, options.Operations, options.Clients), options);
+        return result.Violation is null ? result : result with { Violation = $"{result.Violation}\nreplay: {options.Replay}" };
     }
 
-    /// <summary>Runs a program to its end, or to its first violation. Of the options only those count that do not shape the program.</summary>
-    public static SimulationResult Run(SimulatedProgram program, SimulationOptions options)
+    /// <summary>Runs a program to its end, or to its first violation.</summary>
+    public static SimulationResult Run(SimulatedProgram program, RunOptions options)
     {
         ArgumentNullException.ThrowIfNull(program);
         ArgumentNullException.ThrowIfNull(options);
@@ -141,7 +138,7 @@ public sealed partial class SimulationRun : IDisposable
         {
             ViolationKind = kind,
             Inconclusive = _inconclusive ?? (lacksNothing ? "the program has none of the orders that were to be dropped" : null),
-            Violation = violation is null ? null : $"{violation}\nreplay: {_options.Replay}",
+            Violation = violation,
             TraceHash = _sim.TraceHash,
             Coverage = _coverage,
             Orders = orders,
@@ -193,6 +190,11 @@ public sealed partial class SimulationRun : IDisposable
 
     private void RunProgram()
     {
+        foreach (var client in _program.Setup.Clients)
+        {
+            AddClient(client);
+        }
+
         if (_options.Log is { } log)
         {
             LogSetup(log);

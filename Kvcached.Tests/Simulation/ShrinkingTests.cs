@@ -26,7 +26,7 @@ public sealed class ShrinkingTests(ITestOutputHelper output)
     [InlineData("ColdCopySurvivesAppend")]
     [InlineData("WindowLeavesEntry")]
     [InlineData("MoveLeavesEntry")]
-    public void A_program_that_shows_a_broken_rule_shrinks_to_a_few_commands(string fault) => ExpectFewCommands(new Faulty.SimulationOptions { Seed = 0, Fault = fault });
+    public void A_program_that_shows_a_broken_rule_shrinks_to_a_few_commands(string fault) => ExpectFewCommands(new Faulty.RunOptions { Fault = fault });
 
     [Theory]
     [InlineData("wait CopyOutAfterWriter")]
@@ -34,7 +34,7 @@ public sealed class ShrinkingTests(ITestOutputHelper output)
     [InlineData("wait StepAfterOtherLane")]
     [InlineData("queue lane in: lane In before lane Begin")]
     public void A_program_that_shows_a_dropped_order_shrinks_to_a_few_commands(string order) =>
-        ExpectFewCommands(new Faulty.SimulationOptions { Seed = 0, Dropped = [Faulty.DroppedOrder.Parse(order)] });
+        ExpectFewCommands(new Faulty.RunOptions { Dropped = [Faulty.DroppedOrder.Parse(order)] });
 
     [Fact]
     public void Any_program_passes()
@@ -46,7 +46,7 @@ public sealed class ShrinkingTests(ITestOutputHelper output)
 
     private static void ExpectNoViolation(True.SimulatedProgram program)
     {
-        var options = new True.SimulationOptions { Seed = 0 };
+        var options = new True.RunOptions();
         if (True.SimulationRun.Run(program, options).Violation is not null)
         {
             var log = new StringWriter();
@@ -55,7 +55,7 @@ public sealed class ShrinkingTests(ITestOutputHelper output)
     }
 
     /// <summary>Looks for a program that fails, lets FsCheck shrink it, and counts what is left.</summary>
-    private void ExpectFewCommands(Faulty.SimulationOptions options)
+    private void ExpectFewCommands(Faulty.RunOptions options)
     {
         var (failing, kind) = FindFailing(options);
         var smallest = failing;
@@ -75,7 +75,7 @@ public sealed class ShrinkingTests(ITestOutputHelper output)
         Assert.InRange(smallest.Operations.Count(), 1, FewCommands);
     }
 
-    private static (Faulty.SimulatedProgram Program, string Kind) FindFailing(Faulty.SimulationOptions options)
+    private static (Faulty.SimulatedProgram Program, string Kind) FindFailing(Faulty.RunOptions options)
     {
         for (var seed = 1UL; ; seed++)
         {

@@ -7,18 +7,6 @@ public sealed class SimulationTests
 {
     private static readonly SimulationOptions _plain = new() { Seed = 1 };
 
-    /// <summary>Seeds that show a bug that the engine once had, when it is put back, and what it was.</summary>
-    [Theory]
-    [InlineData(6, "entries out of sight were not written when a sliding window moved back")]
-    [InlineData(3, "tokens stayed committed that a noted truncate had taken away")]
-    [InlineData(37, "a cold slot was taken back while its copy-out still read the block's bytes")]
-    [InlineData(1, "a step whose begin was still to come counted as ended, since its client said so")]
-    public void A_seed_that_showed_a_bug_stays_clean(ulong seed, string bug)
-    {
-        var result = SimulationRun.Run(new SimulationOptions { Seed = seed, Operations = 2000 });
-        Assert.True(result.Violation is null, $"{bug}: {result.Violation}");
-    }
-
     [Fact]
     public void Two_hundred_programs_of_three_clients_are_clean()
     {

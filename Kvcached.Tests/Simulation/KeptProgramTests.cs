@@ -1,0 +1,83 @@
+extern alias faulty;
+
+using Xunit;
+using Faulty = faulty::Kvcached.Bench.Simulation;
+using True = Kvcached.Bench.Simulation;
+
+namespace Kvcached.Tests.Simulation;
+
+/// <summary>
+/// Programs that showed a bug which the engine once had, shrunk. They are kept as data: what a seed draws changes with the drawing. Each still
+/// shows its bug where that is put back as a rule fault.
+/// </summary>
+public sealed class KeptProgramTests
+{
+    private const string WindowMovedBack = """
+        {"Setup":{"Seed":6,"PoolUnits":10,"TableUnits":5,"Clients":[{"Layouts":[{"TokenBytes":320,"TokensPerBlock":8,"Window":14}],"LaneDepths":[4]}]},"Operations":[
+            {"Command":"Create","Slot":4,"Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Create","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Slot":4,"Tokens":201457928,"SkipsTurn":true},
+            {"Command":"Step","Others":1,"Tokens":33555968,"SkipsTurn":true,"Slices":9},
+            {"Command":"Step","Others":2,"Tokens":33687554,"SkipsTurn":true},
+            {"Command":"MoveInBackground","Slot":1,"Tokens":16843009},
+            {"Command":"Step","Slot":3,"Tokens":50397698,"SkipsTurn":true},
+            {"Command":"Truncate","Slot":2,"Tokens":16843009,"Amount":31029,"SkipsTurn":true},
+            {"Command":"Step","Slot":4,"Tokens":16843009,"SkipsTurn":true}]}
+        """;
+
+    private const string TruncateOfACommittedWaitingStep = """
+        {"Setup":{"Seed":4,"PoolUnits":2,"TableUnits":15,"Clients":[{"Layouts":[{"TokenBytes":64,"TokensPerBlock":4}],"LaneDepths":[4]},{"Layouts":[{"TokenBytes":256,"TokensPerBlock":8},{"TokenBytes":256,"TokensPerBlock":2}],"LaneDepths":[2]}]},"Operations":[
+            {"Command":"Create","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Create","Client":1,"Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Client":1,"Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Tokens":100991239,"SkipsTurn":true},
+            {"Command":"Commit","Tokens":16843009,"Amount":31979,"SkipsTurn":true},
+            {"Command":"Truncate","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Commit","Tokens":16843009,"SkipsTurn":true}]}
+        """;
+
+    private const string SlotTakenBackWhileItsCopyOutReads = """
+        {"Setup":{"Seed":380,"PoolUnits":6,"ColdUnits":4,"TableUnits":7,"Clients":[{"Layouts":[{"TokenBytes":256,"TokensPerBlock":8},{"TokenBytes":256,"TokensPerBlock":2}],"LaneDepths":[2,1]}]},"Operations":[
+            {"Command":"Create","Slot":1,"Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Tokens":33620491,"SkipsTurn":true},
+            {"Command":"Evict","Tokens":16843009,"SkipsTurn":true,"Slices":-1},
+            {"Command":"Step","Lane":1,"Tokens":16843009},
+            {"Command":"Create","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Tokens":16843269,"SkipsTurn":true},
+            {"Command":"Step","Others":1,"Tokens":83888648,"SkipsTurn":true},
+            {"Command":"Evict","Tokens":16843009,"SkipsTurn":true,"Slices":-1},
+            {"Command":"Clean","Slot":1,"Tokens":16843009},
+            {"Command":"Clean","Slot":1,"Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Evict","Lane":1,"Slot":1,"Tokens":16843009,"SkipsTurn":true,"Slices":4},
+            {"Command":"Step","Tokens":16843009}]}
+        """;
+
+    private const string EndSignalledBeforeItsBegin = """
+        {"Setup":{"Seed":16,"PoolUnits":1,"TableUnits":15,"Clients":[{"Layouts":[{"TokenBytes":64,"TokensPerBlock":8}],"LaneDepths":[1]}]},"Operations":[
+            {"Command":"Create","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Tokens":16843009,"EndsEarly":true,"SkipsTurn":true,"Slices":2},
+            {"Command":"Step","Tokens":16843009}]}
+        """;
+
+    [Theory]
+    [InlineData(WindowMovedBack, "WindowLeavesEntry", "Content")]
+    [InlineData(TruncateOfACommittedWaitingStep, "TokensStayCommitted", "KvException # token ids, but only -# of the sequence's # tokens have not been committed.")]
+    [InlineData(SlotTakenBackWhileItsCopyOutReads, "SlotTakenWhileCopied", "Race pool")]
+    [InlineData(EndSignalledBeforeItsBegin, "EndBeforeBegin", "Race staging of lane #")]
+    public void A_program_that_showed_a_bug_passes_and_shows_it_when_it_is_put_back(string program, string bug, string kind)
+    {
+        var result = True.SimulationRun.Run(True.SimulatedProgram.Parse(program), new True.RunOptions());
+        Assert.Equal((True.SimulationOutcome.Pass, null), (result.Outcome, result.Violation ?? result.Inconclusive));
+        Assert.Equal(kind, Faulty.SimulationRun.Run(Faulty.SimulatedProgram.Parse(program), new Faulty.RunOptions { Fault = bug }).ViolationKind);
+    }
+
+    [Fact]
+    public void A_program_is_read_as_it_was_written()
+    {
+        var program = True.SimulatedProgram.Draw(seed: 0, operations: 50, clients: 2).Cut(50);
+        var read = True.SimulatedProgram.Parse(program.ToJson());
+        Assert.Equal(program.Operations, read.Operations);
+        Assert.Equal(program.ToJson(), read.ToJson());
+        Assert.Equal(True.SimulationRun.Run(program, new True.RunOptions()).TraceHash, True.SimulationRun.Run(read, new True.RunOptions()).TraceHash);
+    }
+}
