@@ -1,5 +1,4 @@
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Kvcached.Kernels.Cpu;
 
@@ -180,7 +179,7 @@ internal unsafe partial struct AttentionRows
         }
     }
 
-    // Looks up all that the part reads, a line of each group at once: where a page lies takes long to find out.
+    // Looks each group of tokens up once, for its keys and values and for what fetches them ahead.
     private readonly void StreamPart<TSource, TElements>(in HeadTokens<TSource> tokens, int begin, int first, int end, byte* after)
         where TSource : struct, ITokenSource<TSource>
         where TElements : struct, IElements
@@ -191,7 +190,6 @@ internal unsafe partial struct AttentionRows
         for (var start = first & -size; start < end; start += size)
         {
             keys[start / size] = tokens.Locate(KvPlane.Key, begin + int.Max(first, start), out _);
-            Sse.Prefetch1(keys[start / size]);
         }
 
         keys[(end + size - 1) / size] = after;
