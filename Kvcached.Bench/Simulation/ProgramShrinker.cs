@@ -7,6 +7,7 @@ public static class ProgramShrinker
     private static readonly Func<SimulatedOperation, SimulatedOperation>[] _plainer =
     [
         operation => operation with { SwitchesStall = false },
+        operation => operation with { StallsForEver = false },
         operation => operation with { SkipsTurn = true },
         operation => operation with { Slices = 0 },
         operation => operation with { Others = 0 },

@@ -42,6 +42,9 @@ public readonly record struct SimulatedOperation
     /// <summary>After: the lane's kernels are held; or, if any lane's are, let go.</summary>
     public bool SwitchesStall { get; init; }
 
+    /// <summary>After: the client's kernels are held for ever; for the first operation that says so.</summary>
+    public bool StallsForEver { get; init; }
+
     /// <summary>After: slices that the device runs; <see cref="UntilIdle"/> for all that can.</summary>
     public int Slices { get; init; }
 

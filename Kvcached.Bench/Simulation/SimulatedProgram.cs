@@ -40,16 +40,20 @@ public sealed record SimulatedProgram
         var random = new SimRandom(seed, stream: 7);
         var setup = ProgramSetup.Draw(seed, clients, ref random);
         var burst = 1 << random.Next(7);
-        return new SimulatedProgram { Setup = setup, Operations = DrawOperations(random, clients, burst, operations * (long)Attempts), Limit = operations };
+
+        // From a stream of its own: what else is drawn does not depend on it.
+        var stalls = new SimRandom(seed, stream: 8);
+        var stallsAt = stalls.OneIn(4) ? stalls.Next(operations) : -1;
+        return new SimulatedProgram { Setup = setup, Operations = DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), Limit = operations };
     }
 
-    private static IEnumerable<SimulatedOperation> DrawOperations(SimRandom random, int clients, int burst, long count)
+    private static IEnumerable<SimulatedOperation> DrawOperations(SimRandom random, int clients, int burst, int stallsAt, long count)
     {
         var recent = new int[clients];
         var last = default(SimulatedOperation);
         var returns = false;
         var skips = random.OneIn(2) ? 2 : random.Next(8);
-        for (; count > 0; count--)
+        for (var i = 0L; i < count; i++)
         {
             returns = random.Next(8) < (returns ? 6 : 1);
             last = returns ? DrawReturn(last, ref random) : DrawOperation(recent, ref random);
@@ -57,6 +61,7 @@ public sealed record SimulatedProgram
             {
                 SkipsTurn = random.Next(8) < skips,
                 SwitchesStall = random.OneIn(97),
+                StallsForEver = i == stallsAt,
                 Slices = DrawSlices(ref random, burst),
             };
         }

@@ -16,7 +16,7 @@ public sealed partial class SimulationRun
             SwitchStall(_stalled);
         }
 
-        if (!TryDrain())
+        if ((_lost is not null && !TryCheckLiveness(_lost)) || !TryDrain())
         {
             return;
         }

@@ -22,5 +22,6 @@ public sealed partial class SimulationRun
 
     private void LogEnd(in SimulatedOperation operation) => _options.Log?.WriteLine(
         (operation.SwitchesStall ? _stalled is null ? "; no lane is stalled" : $"; lane {_stalled.State.Number} is stalled" : string.Empty)
+        + (operation.StallsForEver ? "; the client is stalled for ever" : string.Empty)
         + operation.Slices switch { 0 => string.Empty, SimulatedOperation.UntilIdle => "; slices until idle", var slices => $"; {slices} slices" });
 }

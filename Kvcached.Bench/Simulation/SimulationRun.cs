@@ -33,7 +33,6 @@ public sealed partial class SimulationRun : IDisposable
     private uint _nextVersion;
     private int _planned;
     private int _read;
-    private SimulatedLane? _stalled;
     private string? _inconclusive;
 
     private SimulationRun(SimulatedProgram program, RunOptions options)
@@ -238,11 +237,7 @@ public sealed partial class SimulationRun : IDisposable
         _planned += Do(operation, client, lane) ? 1 : 0;
         Settle();
         _checks.Run(_clients);
-        if (operation.SwitchesStall)
-        {
-            SwitchStall(lane);
-        }
-
+        Stall(operation, client, lane);
         LogEnd(operation);
         if (operation.Slices == SimulatedOperation.UntilIdle)
         {
@@ -252,19 +247,5 @@ public sealed partial class SimulationRun : IDisposable
         {
             _sim.RunSlices(operation.Slices);
         }
-    }
-
-    /// <summary>Holds a lane's kernels for a while, a client that has stalled; or lets go of those that are held.</summary>
-    private void SwitchStall(SimulatedLane lane)
-    {
-        if (_stalled is not null)
-        {
-            _sim.Resume(_stalled.Queue);
-            _stalled = null;
-            return;
-        }
-
-        _stalled = lane;
-        _sim.Stall(lane.Queue);
     }
 }

@@ -84,6 +84,48 @@ public class ReservationTests
     }
 
     [Fact]
+    public void A_reservation_lets_others_pass_while_nothing_moves_that_its_holder_waits_for_and_binds_them_again_once_it_does()
+    {
+        var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);
+        var (stalled, holder, other) = (Party.Open(rig), Party.Open(rig), Party.Open(rig));
+        var (live, passing) = (stalled.Create(), other.Create());
+        rig.Accept(stalled.Lane, (live, 8 * 4));
+        rig.ObserveTransfers();
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(holder.Lane, (holder.Create(), 16 * 4)));
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(other.Lane, (passing, 4)));
+
+        Turn(rig, RoomReservation.FirstPatience);
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(other.Lane, 1));
+        rig.Engine.Sequences.Free(stalled.Client, live);
+        rig.ObserveEnd(stalled.Lane, 1);
+
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(stalled.Lane, (stalled.Create(), 4)));
+        rig.Engine.Sequences.Free(other.Client, passing);
+        rig.ObserveAll();
+        Assert.Equal((KvStepStatus.Accepted, KvStepStatus.Busy), (CacheEngine.StatusOf(holder.Lane, 1), CacheEngine.StatusOf(stalled.Lane, 2)));
+    }
+
+    [Fact]
+    public void A_reservation_that_let_others_pass_too_early_is_twice_as_patient()
+    {
+        var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);
+        var (slow, slower, holder, other) = (Party.Open(rig), Party.Open(rig), Party.Open(rig), Party.Open(rig));
+        rig.Accept(slow.Lane, (slow.Create(), 4));
+        rig.Accept(slower.Lane, (slower.Create(), 4));
+        rig.ObserveTransfers();
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(holder.Lane, (holder.Create(), 16 * 4)));
+        Turn(rig, RoomReservation.FirstPatience);
+
+        rig.ObserveEnd(slow.Lane, 1);
+
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(other.Lane, (other.Create(), 4)));
+        Turn(rig, RoomReservation.FirstPatience);
+        Assert.Equal(KvStepStatus.Busy, CacheEngine.StatusOf(other.Lane, 1));
+        Turn(rig, RoomReservation.FirstPatience);
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(other.Lane, 1));
+    }
+
+    [Fact]
     public void A_step_that_no_arrangement_of_segments_holds_never_fits()
     {
         // Blocks of 2,560 bytes come three to a segment of two units: the fourth does not fit three units, although its bytes would.
@@ -125,5 +167,13 @@ public class ReservationTests
 
         Assert.Equal(4, rig.Counters.EvictedBlocks);
         rig.Accept(lane, (a, 0));
+    }
+
+    private static void Turn(EngineRig rig, long turns)
+    {
+        for (; turns > 0; turns--)
+        {
+            rig.Engine.Turn();
+        }
     }
 }

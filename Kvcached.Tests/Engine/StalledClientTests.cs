@@ -123,9 +123,11 @@ public class StalledClientTests
     {
         var client = Party.Open(_rig, maxPinnedBlocks: 4);
         var (a, b) = (client.CreateIdle(3), client.CreateIdle(3));
-        _rig.Engine.Transfers.Evict(client.Lane, a);
-        _rig.Engine.Transfers.Evict(client.Lane, b);
-        _rig.ObserveAll();
+        foreach (var sequence in new[] { a, b })
+        {
+            _rig.Engine.Transfers.Evict(client.Lane, sequence);
+            _rig.ObserveAll();
+        }
 
         Assert.Equal((3, 1, 0), (Prefetch(client, a), Prefetch(client, b), Prefetch(client, b)));
 
@@ -141,11 +143,11 @@ public class StalledClientTests
         var (a, b) = (client.CreateIdle(3), client.CreateIdle(3));
 
         // The bytes that a move leaves wait for it as well.
-        Assert.Equal((3, 0), (Move(client, a), Move(client, b)));
+        Assert.Equal((2, 0), (Move(client, a), Move(client, b)));
 
-        Assert.Equal(3 * EngineRig.BlockBytes, client.Client.LiveBytes);
+        Assert.Equal(2 * EngineRig.BlockBytes, client.Client.LiveBytes);
         _rig.ObserveTransfers();
-        Assert.Equal((0L, 3), (client.Client.LiveBytes, Move(client, b)));
+        Assert.Equal((0L, 2), (client.Client.LiveBytes, Move(client, b)));
     }
 
     [Fact]
@@ -165,6 +167,81 @@ public class StalledClientTests
 
         // Nothing of what moved behind the stalled step will be observed. Of 16 blocks, the client keeps those that it may pin, and little more.
         _rig.Accept(other.Lane, (other.Create(), 8 * 4));
+    }
+
+    [Fact]
+    public void Cleans_are_limited_by_what_the_client_may_pin_until_they_are_observed()
+    {
+        var client = Party.Open(_rig, maxPinnedBlocks: 4);
+        var (live, idle) = (client.Create(), client.CreateIdle(4));
+        _rig.Accept(client.Lane, (live, 4));
+
+        // The copy of what a live step writes waits for its end, and the copies after it stand behind that one.
+        Assert.Equal((1, 2), (_rig.Engine.Transfers.Clean(client.Lane, live), _rig.Engine.Transfers.Clean(client.Lane, idle)));
+
+        Assert.Equal(4 * EngineRig.BlockBytes, client.Client.LiveBytes);
+        _rig.ObserveAll();
+        Assert.Equal((0L, 2), (client.Client.LiveBytes, _rig.Engine.Transfers.Clean(client.Lane, idle)));
+    }
+
+    [Fact]
+    public void Evictions_are_limited_by_what_the_client_may_pin_until_the_bytes_are_free()
+    {
+        var client = Party.Open(_rig, maxPinnedBlocks: 4);
+        var (live, idle) = (client.Create(), client.CreateIdle(4));
+        _rig.Accept(client.Lane, (live, 4));
+
+        Assert.Equal(3, _rig.Engine.Transfers.Evict(client.Lane, idle));
+
+        _rig.ObserveAll();
+        Assert.Equal(1, _rig.Engine.Transfers.Evict(client.Lane, idle));
+    }
+
+    [Fact]
+    public void A_stalled_step_that_was_refused_pins_nothing_that_another_could_wait_for()
+    {
+        var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);
+        var (stalled, other) = (Party.Open(rig), Party.Open(rig));
+        other.CreateIdle(10);
+        Assert.Equal(KvStepStatus.NeverFits, rig.Begin(stalled.Lane, (stalled.Create(), 17 * 4)));
+        rig.ObserveTransfers();
+
+        Assert.Equal(KvStepStatus.NoRoom, rig.Begin(other.Lane, (other.Create(), 10 * 4)));
+    }
+
+    [Fact]
+    public void A_step_over_its_own_clients_share_does_not_wait_for_another_client()
+    {
+        var rig = new EngineRig(poolBlocks: 16, rows: 8);
+        var (stalled, other) = (Party.Open(rig), Party.Open(rig, EngineRig.Layout(blockBytes: 256), maxPinnedRowBytes: 2 * Row));
+        var growing = other.CreateIdle(RowHeap.LineEntries);
+        rig.Accept(stalled.Lane, (stalled.Create(), 4));
+
+        // The row that it has, and one twice as long.
+        Assert.Equal(KvStepStatus.NoRoom, rig.Begin(other.Lane, (growing, 4)));
+    }
+
+    [Fact]
+    public void A_step_for_which_its_client_gives_up_clean_blocks_out_of_sight_is_served_although_nothing_is_under_way()
+    {
+        var client = Party.Open(_rig, EngineRig.Layout(window: 4), maxPinnedBlocks: 4);
+        var sequence = client.CreateIdle(4);
+        _rig.Engine.Transfers.Clean(client.Lane, sequence);
+        _rig.ObserveTransfers();
+
+        Assert.Equal(KvStepStatus.Busy, _rig.Begin(client.Lane, (sequence, 4)));
+
+        _rig.Engine.Turn();
+        Assert.Equal((KvStepStatus.Accepted, 3L), (CacheEngine.StatusOf(client.Lane, 2), _rig.Counters.EvictedBlocks));
+    }
+
+    [Fact]
+    public void More_rows_than_the_heap_has_never_fit()
+    {
+        var rig = new EngineRig(poolBlocks: 16, rows: 2);
+        var (live, client) = (Party.Open(rig), Party.Open(rig));
+        rig.Accept(live.Lane, (live.Create(), 4));
+        Assert.Equal(KvStepStatus.NeverFits, rig.Begin(client.Lane, (client.Create(), 4), (client.Create(), 4), (client.Create(), 4)));
     }
 
     [Fact]

@@ -37,7 +37,7 @@ public sealed class KeptProgramTests
         """;
 
     private const string SlotTakenBackWhileItsCopyOutReads = """
-        {"Setup":{"Seed":380,"PoolUnits":6,"ColdUnits":4,"TableUnits":7,"Clients":[{"Layouts":[{"TokenBytes":256,"TokensPerBlock":8},{"TokenBytes":256,"TokensPerBlock":2}],"LaneDepths":[2,1]}]},"Operations":[
+        {"Setup":{"Seed":380,"PoolUnits":6,"ColdUnits":4,"TableUnits":7,"SharesExceedPool":true,"Clients":[{"Layouts":[{"TokenBytes":256,"TokensPerBlock":8},{"TokenBytes":256,"TokensPerBlock":2}],"LaneDepths":[2,1]}]},"Operations":[
             {"Command":"Create","Slot":1,"Tokens":16843009,"SkipsTurn":true},
             {"Command":"Step","Tokens":33620491,"SkipsTurn":true},
             {"Command":"Evict","Tokens":16843009,"SkipsTurn":true,"Slices":-1},

@@ -197,6 +197,7 @@ internal sealed class CacheEngine
             LetGo();
         }
 
+        State.Reservation.Turn();
         ServeWaiting();
         _compactor.Run();
         if (_isTrimming)

@@ -157,7 +157,9 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         return true;
     }
 
-    /// <summary>Whether every block of a segment can move now; for a lane, whether it may use the bytes that they leave.</summary>
+    /// <summary>
+    /// Whether every block of a segment can move now; for a lane, whether it may use the bytes that they leave. A plan counts on the entries of its own sequences.
+    /// </summary>
     private bool CanEmpty(Segment segment, int lane)
     {
         var pinned = 0L;
@@ -177,8 +179,8 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
             ref var block = ref state.Blocks[use.Holder];
             var sequence = state.Sequences[block.Sequence];
             if (!CanMove(in block)
-                || (sequence.IsLive && !state.CanPin(state.Clients[sequence.Client], pinned += state.Pool.BlockBytes(segment.Layout)))
-                || (lane != Point.BackgroundLane && !IsUsableBy(ref block, sequence, lane)))
+                || (!IsUsableBy(ref block, sequence, Point.BackgroundLane) && !state.CanPin(state.Clients[sequence.Client], pinned += state.Pool.BlockBytes(segment.Layout)))
+                || (lane != Point.BackgroundLane && !(sequence.Plan != state.Plan && IsUsableBy(ref block, sequence, lane))))
             {
                 return false;
             }
@@ -187,9 +189,9 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         return true;
     }
 
-    /// <summary>Whether a lane may use a block's bytes when it has left them. A plan counts on the entries of its own sequences.</summary>
+    /// <summary>Whether a lane, or the background queue, may use a block's bytes when it has left them: else its client pins them, too.</summary>
     private bool IsUsableBy(ref BlockState block, SequenceState sequence, int lane) =>
-        sequence.Plan != state.Plan && FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane);
+        FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane);
 
     /// <summary>The background queue waits for no lane: writers have been observed.</summary>
     private bool CanMove(ref readonly BlockState block) => state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane;

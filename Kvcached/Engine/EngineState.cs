@@ -72,8 +72,6 @@ internal struct EngineCounters
 /// <summary>All that an engine knows: owned by <see cref="CacheEngine"/>, shared by its parts, touched by one thread at a time.</summary>
 internal sealed class EngineState
 {
-    private readonly List<Point> _outstanding = [];
-
     public EngineState(EngineOptions options, ISubmitter submitter)
     {
         Options = options;
@@ -185,20 +183,19 @@ internal sealed class EngineState
     }
 
     /// <summary>
-    /// Notes a transfer on a lane's <c>in</c> queue into bytes that may wait for the lane's live steps, of a sequence that has none: until it has
-    /// been observed, its bytes are pinned too.
+    /// Notes bytes that a transfer on a queue of the lane reads or writes: it may stand behind the lane's live steps, and until it has been observed its bytes
+    /// are pinned too.
     /// </summary>
-    public void PinTransfer(LaneState lane, long bytes)
+    public void PinTransfer(LaneState lane, Point signal, long bytes)
     {
         lane.Client.LiveBytes += bytes;
-        lane.PinnedTransfers.Enqueue((lane.InValue, bytes));
+        lane.PinnedTransfers.Enqueue((signal, bytes));
     }
 
     /// <summary>Lets go of what observed transfers pinned.</summary>
     public void UnpinTransfers(LaneState lane)
     {
-        var observed = Timelines.Observed(Point.TimelineOf(lane.Number, TimelineKind.In));
-        while (lane.PinnedTransfers.TryPeek(out var transfer) && transfer.Value <= observed)
+        while (lane.PinnedTransfers.TryPeek(out var transfer) && Timelines.IsObserved(transfer.Signal))
         {
             lane.PinnedTransfers.Dequeue();
             lane.Client.LiveBytes -= transfer.Bytes;
@@ -217,16 +214,44 @@ internal sealed class EngineState
         }
     }
 
-    /// <summary>Whether something is under way that, once observed, may make room.</summary>
+    /// <summary>Whether something is under way that, once observed, may make room: transfers, steps that pin anything, and what waits for them.</summary>
     public bool IsAnythingUnderWay()
     {
-        if (Pool.HasPending || Cold.Pool.HasPending || Rows.Pool.HasPending)
+        if (Pool.HasPending || Cold.Pool.HasPending || Rows.Pool.HasPending || !IsBackgroundIdle)
         {
             return true;
         }
 
-        ListOutstanding(_outstanding);
-        return _outstanding.Count > 0;
+        foreach (var client in Clients)
+        {
+            if (IsAnythingUnderWay(client))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Whether something of a client is under way that, once observed, may make it pin less.</summary>
+    public bool IsAnythingUnderWay(ClientState client)
+    {
+        if (client.LiveBytes + client.LiveRowBytes > 0 || (RuleFaults.Is(RuleFault.LiveStepAwaitedForNothing) && client.HasLive))
+        {
+            return true;
+        }
+
+        foreach (var lane in client.Lanes)
+        {
+            if (Pool.PendingBytesOf(lane.Number) + Rows.Pool.PendingBytesOf(lane.Number) > 0
+                || !IsObserved(lane.Number, TimelineKind.In, lane.InValue)
+                || !IsObserved(lane.Number, TimelineKind.Out, lane.OutValue))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     public bool IsBackgroundIdle => !Background.IsOpen && IsObserved(Point.BackgroundLane, TimelineKind.In, BackgroundValue);

@@ -17,11 +17,16 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
     }
 
     /// <summary>Finds bytes for a block of a layout, evicting other blocks where none are free.</summary>
-    public bool TryMakeRoom(int layout, LaneState lane, out BlockAddress bytes, out Frontier frontier)
+    /// <param name="layout">The layout.</param>
+    /// <param name="lane">The lane that will use them.</param>
+    /// <param name="newlyPinned">Bytes that its client will pin by the plan, these included.</param>
+    /// <param name="bytes">Where they are.</param>
+    /// <param name="frontier">What must be reached before they are written.</param>
+    public bool TryMakeRoom(int layout, LaneState lane, long newlyPinned, out BlockAddress bytes, out Frontier frontier)
     {
         while (!state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier))
         {
-            if (!compactor.TryMakeSegment(layout, lane) && !TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane))
+            if (!compactor.TryMakeSegment(layout, lane) && !TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane, newlyPinned))
             {
                 return false;
             }
@@ -30,16 +35,18 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         return true;
     }
 
-    /// <summary>Evicts blocks that have left the sliding window of one of the plan's sequences.</summary>
-    public void EvictUnseen(SequenceState sequence, SequenceRow row, LaneState lane)
+    /// <summary>Evicts blocks that have left the sliding window of one of the plan's sequences. False if some are left.</summary>
+    public bool TryEvictUnseen(SequenceState sequence, SequenceRow row, LaneState lane)
     {
         for (var i = 0; i < row.FirstVisible && row.ResidentBlocks > 0; i++)
         {
-            if (state.Blocks[row[i]].IsResident && !loop.TryEvict(sequence, row[i], lane))
+            if (state.Blocks[row[i]].IsResident && !loop.TryGiveUp(sequence, row[i], lane))
             {
-                return;
+                return false;
             }
         }
+
+        return true;
     }
 
     private bool TryEvictOne(int layout, LaneState lane)
@@ -56,8 +63,14 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
     }
 
     /// <summary>Empties a window of units that other layouts hold, and carves it.</summary>
-    private bool TryEmptyWindow(int layout, LaneState lane)
+    private bool TryEmptyWindow(int layout, LaneState lane, long newlyPinned)
     {
+        // Copies out may stand behind live steps of the client: it pins the whole window then, for one block of it.
+        if (state.IsAnythingUnderWay(lane.Client) && !state.CanPin(lane.Client, newlyPinned + (state.Options.UnitBytes << state.Pool.SegmentOrder(layout))))
+        {
+            return false;
+        }
+
         // A window fails where cold memory turns out to be full; blocks that would have to be copied out then count as no victims.
         while (_victims.TryChooseWindow(layout, lane, out var start))
         {

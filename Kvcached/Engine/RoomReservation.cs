@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Kvcached.Memory;
 
 namespace Kvcached.Engine;
@@ -5,16 +6,29 @@ namespace Kvcached.Engine;
 /// <summary>
 /// The claim of one waiting lane on the room that is made next, one at a time (I10), so that a large step is not passed for ever by small ones.
 /// It binds the other lanes of its client always, and other clients' as long as its own has no live step: a client that stalls on one lane
-/// holds nobody behind another of its lanes.
+/// holds nobody behind another of its lanes. What the holder waits for may have stalled, too: where nothing of it has ended for some turns, all others pass
+/// until something does; and each time that this turns out to have been early, the claim is patient for twice as long. So nobody is held for ever behind one that
+/// waits for a client that has stalled, and nobody is passed for ever because a step is slow.
 /// </summary>
 internal sealed class RoomReservation(EngineState state)
 {
+    /// <summary>Turns without news after which others pass for the first time.</summary>
+    public const long FirstPatience = 8;
+
     private readonly List<Point> _outstanding = [];
     private LaneState? _holder;
+    private long _patience;
+    private long _quietTurns;
+
+    /// <summary>Whether a lane holds it.</summary>
+    public bool IsHeld => _holder is not null;
+
+    /// <summary>Whether others pass, though there is a holder.</summary>
+    public bool LetsPass => _holder is not null && _quietTurns >= _patience;
 
     /// <summary>Whether a lane has to wait behind the one that holds the reservation.</summary>
     public bool Binds(LaneState lane, bool takesRoom) =>
-        _holder is { } holder && holder != lane && (holder.Client == lane.Client || (takesRoom && !holder.Client.HasLive));
+        _holder is { } holder && holder != lane && (!LetsPass || RuleFaults.Is(RuleFault.ReservationNeverLetsPass)) && (holder.Client == lane.Client || (takesRoom && !holder.Client.HasLive));
 
     /// <summary>Takes the reservation for a lane that waits, where it is free or its holder's client stalls and this one's does not.</summary>
     public void TryTake(LaneState lane)
@@ -22,6 +36,8 @@ internal sealed class RoomReservation(EngineState state)
         if (_holder is null || (_holder.Client != lane.Client && _holder.Client.HasLive && !lane.Client.HasLive))
         {
             _holder = lane;
+            _patience = FirstPatience;
+            _quietTurns = 0;
             state.ListOutstanding(_outstanding);
         }
     }
@@ -34,25 +50,35 @@ internal sealed class RoomReservation(EngineState state)
         }
     }
 
+    /// <summary>Notes what has been observed of what the holder waits for. Call once a turn.</summary>
+    public void Turn()
+    {
+        if (_holder is null)
+        {
+            return;
+        }
+
+        var left = state.Timelines.Prune(CollectionsMarshal.AsSpan(_outstanding));
+        if (left == _outstanding.Count)
+        {
+            _quietTurns++;
+            return;
+        }
+
+        _outstanding.RemoveRange(left, _outstanding.Count - left);
+        if (LetsPass)
+        {
+            // What has passed took room, and will make some.
+            state.ListOutstanding(_outstanding);
+            _patience *= 2;
+        }
+
+        _quietTurns = 0;
+    }
+
     /// <summary>
     /// Whether all that was under way when the lane took the reservation has been observed: what others have begun since takes no room, and
     /// so will make none.
     /// </summary>
-    public bool IsOver(LaneState lane)
-    {
-        if (_holder != lane)
-        {
-            return false;
-        }
-
-        foreach (var point in _outstanding)
-        {
-            if (!state.Timelines.IsObserved(point))
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
+    public bool IsOver(LaneState lane) => _holder == lane && _outstanding.Count == 0;
 }

@@ -32,7 +32,8 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
         {
             for (var missing = sequence.Rows[r].Missing; missing > 0; missing--)
             {
-                if (!state.CanPin(lane.Client, layouts[r].BlockBytes * (1 + _reservations.Left)) || !room.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
+                var newlyPinned = layouts[r].BlockBytes * (sequence.IsLive ? 2 : 1) * (1 + _reservations.Left);
+                if (!state.CanPin(lane.Client, newlyPinned) || !room.TryMakeRoom(layouts[r].PoolLayout, lane, newlyPinned, out var bytes, out var frontier))
                 {
                     break;
                 }
@@ -51,7 +52,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
                 }
             }
 
-            PinUnlessLive(lane, sequence, pinned);
+            Pin(lane, pinned);
 
             // Evictions for the next layout wait for nothing that is still to be submitted.
             loop.Flush(lane);
@@ -83,12 +84,16 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
         for (var r = 0; r < layouts.Length && moved < maxBlocks; r++)
         {
             var row = sequence.Rows[r];
+
+            // Until it has been observed, a move pins the bytes that it leaves and, on the lane, those that it takes.
+            var pinnedByOne = layouts[r].BlockBytes * (background ? 1 : 2);
             _reservations.Clear();
             for (var i = Math.Min(from, row.Count); i < row.Count && moved + _reservations.BlockCount < maxBlocks; i++)
             {
+                var newlyPinned = pinnedByOne * (1 + _reservations.Left);
                 if (!CanMove(row[i], background)
-                    || !state.CanPin(lane.Client, layouts[r].BlockBytes * (1 + _reservations.Left))
-                    || !TryFindPlace(layouts[r].PoolLayout, lane, background, out var bytes, out var frontier))
+                    || !state.CanPin(lane.Client, newlyPinned)
+                    || !TryFindPlace(layouts[r].PoolLayout, lane, newlyPinned, background, out var bytes, out var frontier))
                 {
                     continue;
                 }
@@ -110,7 +115,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
                 }
             }
 
-            PinUnlessLive(lane, sequence, background ? 0 : pinned);
+            Pin(lane, background ? 0 : pinned);
             loop.Flush(lane);
         }
 
@@ -142,7 +147,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
             for (var i = 0; i < row.Count; i++)
             {
                 ref var block = ref state.Blocks[row[i]];
-                if (block.IsResident && (drop || !block.IsClean) && (drop ? loop.TryEvict(sequence, row[i], lane) : loop.TryClean(sequence, row[i], lane)))
+                if (block.IsResident && (drop ? loop.TryGiveUp(sequence, row[i], lane) : !block.IsClean && TryClean(sequence, row[i], lane)))
                 {
                     done++;
                 }
@@ -154,21 +159,35 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
         return done;
     }
 
+    /// <summary>Cleans a block, if its client may pin it until the copy has been observed: the copy may stand behind those of blocks with live writers.</summary>
+    private bool TryClean(SequenceState sequence, int number, LaneState lane)
+    {
+        var bytes = state.LayoutOf(sequence, state.Blocks[number].Row).BlockBytes;
+        if (!state.CanPin(lane.Client, bytes) || !loop.TryClean(sequence, number, lane))
+        {
+            return false;
+        }
+
+        state.PinTransfer(lane, lane.Out.Signal, bytes);
+        return true;
+    }
+
     private bool CanMove(int number, bool background)
     {
         ref var block = ref state.Blocks[number];
         return block.IsResident && (!background || RuleFaults.Is(RuleFault.LiveWriterMoved) || state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane);
     }
 
-    private bool TryFindPlace(int layout, LaneState lane, bool background, out BlockAddress bytes, out Frontier frontier) => background
+    private bool TryFindPlace(int layout, LaneState lane, long newlyPinned, bool background, out BlockAddress bytes, out Frontier frontier) => background
         ? state.Pool.TryAllocate(layout, RuleFaults.Is(RuleFault.BackgroundIntoUnobserved) ? lane.Number : Point.BackgroundLane, out bytes, out frontier)
-        : room.TryMakeRoom(layout, lane, out bytes, out frontier);
+        : room.TryMakeRoom(layout, lane, newlyPinned, out bytes, out frontier);
 
-    private void PinUnlessLive(LaneState lane, SequenceState sequence, long bytes)
+    /// <summary>Notes what transfers pin that are open on the lane. They may outlast the step that makes their sequence live, so they count beside it.</summary>
+    private void Pin(LaneState lane, long bytes)
     {
-        if (bytes > 0 && !sequence.IsLive)
+        if (bytes > 0)
         {
-            state.PinTransfer(lane, bytes);
+            state.PinTransfer(lane, lane.Transfers.Signal, bytes);
         }
     }
 

@@ -32,7 +32,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         }
 
         var isOverPinned = demand.NewlyPinned + demand.NewlyPinnedRows > 0 && !state.CanPin(lane.Client, demand.NewlyPinned, demand.NewlyPinnedRows);
-        if (isOverPinned || !TryReserve(lane, step))
+        if (isOverPinned || !TryReserve(lane, step, demand.NewlyPinned))
         {
             return Postpone(lane, step, isOverPinned);
         }
@@ -51,18 +51,14 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
 
     private KvStepStatus Postpone(LaneState lane, StepRecord step, bool isOverPinned)
     {
-        if (isOverPinned)
-        {
-            EvictUnseen(lane, step);
-        }
-
         if (!RuleFaults.Is(RuleFault.PlanNotAtomic))
         {
             _reservations.GiveBack(state);
         }
 
+        var mayStillFit = isOverPinned ? MayPinLess(lane, step) : state.IsAnythingUnderWay() && !state.Reservation.IsOver(lane);
         loop.Flush(lane);
-        if (!state.IsAnythingUnderWay() || (!isOverPinned && state.Reservation.IsOver(lane)))
+        if (!mayStillFit)
         {
             return KvStepStatus.NoRoom;
         }
@@ -71,17 +67,24 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         return KvStepStatus.Busy;
     }
 
-    /// <summary>What has left the sliding windows of the step's sequences is pinned with them, and not needed.</summary>
-    private void EvictUnseen(LaneState lane, StepRecord step)
+    /// <summary>
+    /// Whether a client that pins too much for a step may come to pin less: by what it has under way itself, or by what has left the sliding windows of the step's
+    /// sequences. That is pinned with them and not needed, so it is evicted; where there are no cold slots for it now, others' may come free.
+    /// </summary>
+    private bool MayPinLess(LaneState lane, StepRecord step)
     {
+        var evicted = state.Counters.EvictedBlocks;
+        var isLeft = false;
         foreach (ref var item in step.Batch)
         {
             var sequence = state.Sequences[item.Sequence.Index];
             for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
             {
-                room.EvictUnseen(sequence, sequence.Rows[r], lane);
+                isLeft |= !room.TryEvictUnseen(sequence, sequence.Rows[r], lane);
             }
         }
+
+        return state.Counters.EvictedBlocks > evicted || state.IsAnythingUnderWay(lane.Client) || (isLeft && state.IsAnythingUnderWay());
     }
 
     /// <summary>What a step needs.</summary>
@@ -158,11 +161,11 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
 
         return units > state.Pool.Units.Count
             || demand.Bytes > client.MaxPinnedBytes
-            || demand.RowBytes > client.MaxPinnedRowBytes
+            || demand.RowBytes > Math.Min(client.MaxPinnedRowBytes, state.Options.Entries.Bytes)
             || demand.MaxRowEntries > state.Rows.MaxEntries;
     }
 
-    private bool TryReserve(LaneState lane, StepRecord step)
+    private bool TryReserve(LaneState lane, StepRecord step, long newlyPinned)
     {
         foreach (ref var item in step.Batch)
         {
@@ -184,7 +187,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
 
                 for (var needed = row.Missing + count - row.Count; needed > 0; needed--)
                 {
-                    if (!room.TryMakeRoom(layouts[r].PoolLayout, lane, out var bytes, out var frontier))
+                    if (!room.TryMakeRoom(layouts[r].PoolLayout, lane, newlyPinned, out var bytes, out var frontier))
                     {
                         return false;
                     }

@@ -178,6 +178,14 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         return true;
     }
 
+    /// <summary>Evicts a block whose bytes nothing takes at once, if its client pins them already, or may until they are free.</summary>
+    public bool TryGiveUp(SequenceState sequence, int number, LaneState lane)
+    {
+        ref var block = ref state.Blocks[number];
+        var isFree = block.IsClean && FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, _timelines).IsObserved;
+        return (sequence.IsLive || isFree || state.CanPin(lane.Client, state.LayoutOf(sequence, block.Row).BlockBytes)) && TryEvict(sequence, number, lane);
+    }
+
     private void Place(SequenceState sequence, int number, BlockAddress bytes, Point transfer)
     {
         ref var block = ref state.Blocks[number];

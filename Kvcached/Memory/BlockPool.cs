@@ -382,6 +382,10 @@ internal sealed class BlockPool
         return released;
     }
 
+    /// <summary>What must be reached before a block that is pending may be used; nothing for one that is not.</summary>
+    public ReadOnlySpan<Point> FrontierOf(BlockAddress address) =>
+        Units[address.Segment] is var segment && segment.Uses[address.Block].IsPending ? _pending.FrontierOf(segment, address.Block).Points : [];
+
     public bool IsUsableBy(Segment segment, int lane)
     {
         if (!FrontierHome.Of(segment.Frontier.Points, _timelines).IsUsableBy(lane))

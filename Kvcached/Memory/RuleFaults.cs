@@ -92,6 +92,12 @@ internal enum RuleFault
     /// <summary>A client pins what it likes.</summary>
     PinnedLimitNotApplied,
 
+    /// <summary>A reservation binds others for as long as its holder waits, whatever it waits for.</summary>
+    ReservationNeverLetsPass,
+
+    /// <summary>A step that fits nowhere waits for live steps even if they pin nothing.</summary>
+    LiveStepAwaitedForNothing,
+
     /// <summary>A step that is refused leaves later steps of its sequences alone.</summary>
     RefusalNotCarried,
 

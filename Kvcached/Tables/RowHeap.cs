@@ -58,9 +58,11 @@ internal sealed class RowHeap
     /// <summary>Hands out a row that a lane may write enqueue-ahead.</summary>
     public bool TryAllocate(int capacity, int lane, out BlockAddress row, out Frontier frontier)
     {
-        var layout = _layouts[int.Log2(capacity / LineEntries)];
-        return Pool.TryAllocate(layout, lane, out row, out frontier);
+        return Pool.TryAllocate(LayoutOf(capacity), lane, out row, out frontier);
     }
+
+    /// <summary>The pool's layout of rows of a capacity.</summary>
+    public int LayoutOf(int capacity) => _layouts[int.Log2(capacity / LineEntries)];
 
     /// <summary>Index of a row's first entry.</summary>
     public uint StartOf(BlockAddress row) => (uint)(Pool.OffsetOf(row) / sizeof(uint));

@@ -1,0 +1,63 @@
+namespace Kvcached.Bench.Simulation;
+
+// Clients whose kernels make no progress, for a while or for ever.
+public sealed partial class SimulationRun
+{
+    /// <summary>The lane whose kernels are held for a while.</summary>
+    private SimulatedLane? _stalled;
+
+    /// <summary>The client whose kernels are held until the end of the program.</summary>
+    private SimulatedClient? _lost;
+
+    private void Stall(in SimulatedOperation operation, SimulatedClient client, SimulatedLane lane)
+    {
+        if (operation.SwitchesStall)
+        {
+            SwitchStall(lane);
+        }
+
+        if (operation.StallsForEver && _lost is null)
+        {
+            _lost = client;
+            client.Lanes.ForEach(own => _sim.Stall(own.Queue));
+        }
+    }
+
+    /// <summary>Holds a lane's kernels for a while; or lets go of those that are held.</summary>
+    private void SwitchStall(SimulatedLane lane)
+    {
+        if (_stalled is null)
+        {
+            _stalled = lane;
+            _sim.Stall(lane.Queue);
+            return;
+        }
+
+        if (_lost?.Lanes.Contains(_stalled) != true)
+        {
+            _sim.Resume(_stalled.Queue);
+        }
+
+        _stalled = null;
+    }
+
+    /// <summary>With one client stalled, and all else at rest, checks what the others wait for; then lets the client go on. False if there is no rest.</summary>
+    private bool TryCheckLiveness(SimulatedClient lost)
+    {
+        // Others pass a reservation once nothing has moved for as long as it is patient.
+        var state = _host.Engine.State;
+        do
+        {
+            if (!TryDrain())
+            {
+                return false;
+            }
+        }
+        while (state.Reservation is { IsHeld: true, LetsPass: false });
+
+        LivenessCheck.Run(state, lost.State);
+        lost.Lanes.ForEach(lane => _sim.Resume(lane.Queue));
+        _lost = null;
+        return true;
+    }
+}
