@@ -170,6 +170,26 @@ public class CompactionTests
     }
 
     [Fact]
+    public void What_steps_in_flight_read_loses_its_memory_once_they_have_ended()
+    {
+        var rig = new EngineRig(poolBlocks: 16, floorBlocks: 4, compaction: Plenty);
+        var (lane, kept) = Scatter(rig, segments: 4);
+        rig.Accept(lane, [.. kept.Select(sequence => (sequence, 0))]);
+        rig.Engine.Trim();
+        for (var turn = 0; turn < 4; turn++)
+        {
+            rig.ObserveTransfers();
+        }
+
+        Assert.Equal(2, rig.Counters.CompactedSegments);
+        Assert.Empty(rig.DiscardedBlocks);
+
+        rig.ObserveEnd(lane, lane.Planned);
+
+        Assert.Equal(8, rig.DiscardedBlocks.Sum(range => range.Count));
+    }
+
+    [Fact]
     public void Memory_that_was_given_back_comes_again_with_need()
     {
         var rig = new EngineRig(poolBlocks: 16, floorBlocks: 4, compaction: Plenty);

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Kvcached.Kernels;
 using Kvcached.Memory;
 using Kvcached.Sequences;
@@ -25,6 +26,9 @@ internal sealed class CacheEngine
     private ulong _waits;
     private bool _hasNews;
     private bool _isTrimming;
+
+    /// <summary>What was under way when compaction came to its end: what it keeps may lose its memory too.</summary>
+    private readonly List<Point> _trimAwaits = [];
 
     public CacheEngine(EngineOptions options, ISubmitter submitter)
     {
@@ -186,6 +190,7 @@ internal sealed class CacheEngine
     {
         _compactor.Request();
         _isTrimming = true;
+        State.ListOutstanding(_trimAwaits);
     }
 
     /// <summary>Acts on what has been observed: frees, serves steps that wait, cleans ahead of need.</summary>
@@ -202,11 +207,26 @@ internal sealed class CacheEngine
         _compactor.Run();
         if (_isTrimming)
         {
-            _isTrimming = _compactor.IsRequested;
-            State.Pool.Trim(State.Options.PoolFloorBytes ?? State.Options.Pool.Bytes, State.Submitter.Discard);
+            TrimPool();
         }
 
         _cleanAhead.Run();
+    }
+
+    /// <summary>Takes the memory from what is free, until compaction has come to its end and so has all that was under way then.</summary>
+    private void TrimPool()
+    {
+        if (_compactor.IsRequested)
+        {
+            State.ListOutstanding(_trimAwaits);
+        }
+        else
+        {
+            CollectionsMarshal.SetCount(_trimAwaits, State.Timelines.Prune(CollectionsMarshal.AsSpan(_trimAwaits)));
+        }
+
+        _isTrimming = _compactor.IsRequested || _trimAwaits.Count > 0;
+        State.Pool.Trim(State.Options.PoolFloorBytes ?? State.Options.Pool.Bytes, State.Submitter.Discard);
     }
 
     /// <summary>Lets go of what observed points kept. Without news there is nothing: what is freed later is freed with what is known then.</summary>

@@ -22,8 +22,8 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
     /// <summary>Whether passes have been asked for and the last one found something to do.</summary>
     public bool IsRequested { get; private set; }
 
-    /// <summary>Asks for passes until one finds nothing to do.</summary>
-    public void Request() => IsRequested = true;
+    /// <summary>Asks for passes until one finds nothing to do. Where no bytes may be moved, there are none.</summary>
+    public void Request() => IsRequested = state.Options.CompactionBytes > 0;
 
     /// <summary>One pass, within the byte budget, while the background queue is idle.</summary>
     public void Run()

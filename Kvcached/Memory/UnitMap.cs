@@ -86,9 +86,10 @@ internal sealed class UnitMap
                 Split(run, run.Order - 1);
             }
 
-            Present -= run.Units;
-            discard(run.StartUnit, run.Units);
+            var (start, units) = (run.StartUnit, run.Units);
+            Present -= units;
             AddMerged(run, _absent);
+            discard(start, units);
         }
     }
 
