@@ -34,7 +34,7 @@ internal sealed unsafe class AttentionSides : RatioSides
     private readonly List<double> _readBytesPerNanosecond = [];
     private readonly AttentionArguments* _a;
     private readonly AttentionArguments* _b;
-    private readonly byte* _buffers;
+    private readonly byte* _tokens;
     private readonly long _bufferBytes;
     private readonly byte* _results;
     private readonly int _resultBytes;
@@ -62,11 +62,12 @@ internal sealed unsafe class AttentionSides : RatioSides
         }.ToShape();
         var whole = ContiguousShape.Of(shape, (uint)size.Tokens);
         _bufferBytes = (long)whole.BlockBytes;
-        _buffers = (byte*)Allocate(_bufferBytes * size.Sequences);
+        _tokens = (byte*)Allocate(2 * _bufferBytes * size.Sequences);
+        NativeMemory.Clear(_tokens, (nuint)(2 * _bufferBytes * size.Sequences));
         FillBuffers();
         _a = (AttentionArguments*)Allocate(2 * sizeof(AttentionArguments));
         _b = _a + 1;
-        *_a = Arguments(shape, Pool(shape, whole, isScattered, out var entries), entries);
+        *_a = Arguments(shape, FillBlocks(shape, whole, isScattered));
         *_b = *_a;
         _b->Kv.Shape = whole;
         _a->Validate();
@@ -99,7 +100,7 @@ internal sealed unsafe class AttentionSides : RatioSides
     {
         if (_leastReadShare > 0)
         {
-            var bytes = _buffers + (_runsOfB++ % _size.Sequences * _bufferBytes);
+            var bytes = SequenceBuffer(_runsOfB++ % _size.Sequences);
             var start = ThreadPin.Nanoseconds();
             Read(bytes, _bufferBytes);
             _readBytesPerNanosecond.Add((double)_bufferBytes / (ThreadPin.Nanoseconds() - start));
@@ -178,7 +179,6 @@ internal sealed unsafe class AttentionSides : RatioSides
     private void FillBuffers()
     {
         var random = new Random(1);
-        var bytes = _bufferBytes * _size.Sequences;
         var pattern = new byte[1 << 20];
         var elementBytes = _format == ElementFormat.Float32 ? 4 : 2;
         for (var i = 0; i < pattern.Length; i += elementBytes)
@@ -194,16 +194,26 @@ internal sealed unsafe class AttentionSides : RatioSides
         }
 
         // Shifted by an odd number of elements each time, so that no two blocks are alike.
-        for (long offset = 0, part = 0; offset < bytes; part++)
+        var part = 0;
+        for (var sequence = 0; sequence < _size.Sequences; sequence++)
         {
-            var from = (int)(part * 12_347 % 4096) * elementBytes;
-            var count = (int)Math.Min(pattern.Length - from, bytes - offset);
-            pattern.AsSpan(from, count).CopyTo(new Span<byte>(_buffers + offset, count));
-            offset += count;
+            for (long offset = 0; offset < _bufferBytes; part++)
+            {
+                var from = part * 12_347 % 4096 * elementBytes;
+                var count = (int)Math.Min(pattern.Length - from, _bufferBytes - offset);
+                pattern.AsSpan(from, count).CopyTo(new Span<byte>(SequenceBuffer(sequence) + offset, count));
+                offset += count;
+            }
         }
     }
 
-    private ulong Pool(in KvShape shape, in KvShape whole, bool isScattered, out ulong entries)
+    // The sides share one memory, in turn before and behind the other: pages taken earlier and later differ in speed by more than the table costs.
+    private byte* SequenceBuffer(int sequence) => _tokens + (((2 * sequence) + (sequence % 2)) * _bufferBytes);
+
+    private byte* SequenceBlocks(int sequence) => _tokens + (((2 * sequence) + 1 - (sequence % 2)) * _bufferBytes);
+
+    // Copies the buffers into blocks.
+    private ulong FillBlocks(in KvShape shape, in KvShape whole, bool isScattered)
     {
         var blocksEach = _size.Tokens / AttentionSize.TokensPerBlock;
         var places = Enumerable.Range(0, _size.Sequences * blocksEach).ToArray();
@@ -212,25 +222,24 @@ internal sealed unsafe class AttentionSides : RatioSides
             new Random(2).Shuffle(places);
         }
 
-        var pool = (byte*)Allocate((long)shape.BlockBytes * places.Length);
-        entries = Allocate(places.Length * sizeof(uint));
+        var entries = Allocate(places.Length * sizeof(uint));
         var planeBytes = shape.TokenStride * AttentionSize.TokensPerBlock;
         for (var i = 0; i < places.Length; i++)
         {
-            var target = pool + (places[i] * (long)shape.BlockBytes);
-            var source = _buffers + (i / blocksEach * _bufferBytes) + (i % blocksEach * planeBytes);
+            var target = SequenceBlocks(places[i] / blocksEach) + (places[i] % blocksEach * (long)shape.BlockBytes);
+            var source = SequenceBuffer(i / blocksEach) + (i % blocksEach * planeBytes);
             for (var plane = 0u; plane < shape.Planes; plane++)
             {
                 Buffer.MemoryCopy(source + (plane * whole.PlaneStride), target + (plane * shape.PlaneStride), planeBytes, planeBytes);
             }
 
-            ((uint*)entries)[i] = (uint)(places[i] * (long)shape.BlockBytes / KvShape.GranuleBytes);
+            ((uint*)entries)[i] = (uint)((target - _tokens) / KvShape.GranuleBytes);
         }
 
-        return (ulong)pool;
+        return entries;
     }
 
-    private AttentionArguments Arguments(in KvShape shape, ulong pool, ulong entries)
+    private AttentionArguments Arguments(in KvShape shape, ulong entries)
     {
         var blocks = _size.Tokens / AttentionSize.TokensPerBlock;
         var views = (SequenceView*)Allocate(_size.Sequences * SequenceView.Bytes);
@@ -246,7 +255,7 @@ internal sealed unsafe class AttentionSides : RatioSides
                 NewTokens = (uint)_size.NewTokens,
                 SequenceId = (uint)i,
             };
-            buffers[i] = (ulong)(_buffers + (i * _bufferBytes));
+            buffers[i] = (ulong)SequenceBuffer(i);
             rowStarts[i] = (uint)(i * _size.NewTokens);
         }
 
@@ -259,7 +268,7 @@ internal sealed unsafe class AttentionSides : RatioSides
 
         return new AttentionArguments
         {
-            Kv = new KvBatch { Views = (ulong)views, Entries = entries, Pool = pool, Buffers = (ulong)buffers, Shape = shape, Batch = (uint)_size.Sequences, Format = _format },
+            Kv = new KvBatch { Views = (ulong)views, Entries = entries, Pool = (ulong)_tokens, Buffers = (ulong)buffers, Shape = shape, Batch = (uint)_size.Sequences, Format = _format },
             Queries = queries,
             Outputs = Allocate(QueryBytes),
             RowStarts = (ulong)rowStarts,
