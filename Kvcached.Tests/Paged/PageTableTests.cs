@@ -10,6 +10,7 @@ namespace Kvcached.Tests.Paged;
 public sealed class PageTableTests
 {
     private const int Batches = 20;
+    private const int MostBatches = 10 * Batches;
 
     /// <summary>
     /// Layout, blocks of the pool, layers that are used, and blocks to be compacted at least: some where the pool has several segments. Blocks have 192
@@ -29,15 +30,17 @@ public sealed class PageTableTests
     public void Kernels_of_both_forms_equal_ours_on_random_batches_while_blocks_move(string name, KvLayout layout, int poolBlocks, int[] layers, int compacted)
     {
         using var rig = new PagedRig(layout, poolBlocks, seed: 1, layers);
-        for (var batch = 0; batch < Batches; batch++)
+        // How much moves hangs on what the host has observed by then: on a busy machine it takes more batches.
+        for (var batch = 0; batch < Batches || (batch < MostBatches && !HasMovedEnough(rig, compacted)); batch++)
         {
             rig.RunBatch(batch);
         }
 
-        var statistics = rig.Statistics;
-        Assert.True(rig.MovedUnderKernels > 15, $"{name}: {rig.MovedUnderKernels} pages moved under kernels.");
-        Assert.True(statistics.EvictedBlocks > 20 && statistics.ReloadedBlocks > 20 && statistics.CompactedBlocks >= compacted, statistics.ToString());
+        Assert.True(HasMovedEnough(rig, compacted), $"{name}: {rig.MovedUnderKernels} pages moved under kernels; {rig.Statistics}");
     }
+
+    private static bool HasMovedEnough(PagedRig rig, int compacted) =>
+        rig.MovedUnderKernels > 15 && rig.Statistics is { EvictedBlocks: > 20, ReloadedBlocks: > 20 } statistics && statistics.CompactedBlocks >= compacted;
 
     [Fact]
     public void A_step_that_would_have_more_pages_than_a_table_holds_is_not_begun()
