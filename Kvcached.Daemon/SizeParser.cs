@@ -1,5 +1,3 @@
-using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Globalization;
 
 namespace Kvcached.Daemon;
@@ -52,27 +50,5 @@ internal static class SizeParser
         }
 
         return "0B";
-    }
-
-    /// <summary>An option that takes a size.</summary>
-    public static Option<long> Option(string name, string description, long fallback) => new(name)
-    {
-        Description = $"{description} (default {Format(fallback)}).",
-        HelpName = "size",
-        DefaultValueFactory = _ => fallback,
-        CustomParser = Read,
-    };
-
-    private static long Read(ArgumentResult result)
-    {
-        try
-        {
-            return Parse(result.Tokens[0].Value);
-        }
-        catch (UsageException error)
-        {
-            result.AddError(error.Message);
-            return 0;
-        }
     }
 }

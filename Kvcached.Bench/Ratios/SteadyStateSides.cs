@@ -21,7 +21,7 @@ internal sealed class SteadyStateSides : RatioSides
 
     public override double RunA()
     {
-        var options = new ReplayOptions { PoolBytes = 4 << 20 };
+        var options = new ReplayOptions { Pool = PoolSize.Fixed(4 << 20) };
         var plan = ReplayPlan.Create(options, [.. Enumerable.Repeat(new TraceRequest(0, PromptTokens, GeneratedTokens), Requests)]);
         using var device = new ColdMemoryTap(new CpuDevice());
         using var run = new ReplayRun(device, plan, options);

@@ -29,11 +29,13 @@ internal static class DemoCommand
 
     private static readonly Option<int> Generate = Count("--generate", "Tokens that most requests generate", 64, 48, 192);
 
+    private static readonly Option<PoolSize?> Pool = PoolSize.Option("Device memory for blocks, multiples of 2MiB: grows and shrinks between floor and ceiling, or keeps the one size given (default: a third of what the sequences need).");
+
     public static Command Create()
     {
         var command = new Command("demo", "Decodes with a transformer on a pool a third of what its KV cache needs, and compares every token with runs that never evict.")
         {
-            Text, Json, Seed, Sequences, Generate,
+            Text, Json, Seed, Sequences, Generate, Pool,
         };
         command.SetAction(parse => Run(parse));
         return command;
@@ -45,6 +47,7 @@ internal static class DemoCommand
         var options = new DemoOptions
         {
             Text = text,
+            Pool = parse.GetValue(Pool),
             Workload = new WorkloadOptions
             {
                 Seed = parse.GetValue(Seed),
@@ -78,7 +81,7 @@ internal static class DemoCommand
         }
 
         Console.Out.WriteLine(report!.ToJson());
-        var failures = report.Failures(new DemoTargets());
+        var failures = report.Failures(DemoTargets.Of(options.Pool));
         foreach (var failure in failures)
         {
             Console.Error.WriteLine($"kvcached: demo: {failure}");

@@ -7,6 +7,9 @@ internal sealed record DemoOptions
 
     public WorkloadOptions Workload { get; init; } = new();
 
+    /// <summary>The pool of the evicting run; null for a third of what the sequences need.</summary>
+    public PoolSize? Pool { get; init; }
+
     /// <summary>What prompts are cut from.</summary>
     public required ReadOnlyMemory<byte> Text { get; init; }
 

@@ -29,6 +29,12 @@ internal sealed record DemoReport
     /// <summary>Pool, tables, view rings and staging.</summary>
     public required long DeviceBytesPeak { get; init; }
 
+    /// <summary>Most bytes of the pool that had memory behind them.</summary>
+    public required long PoolBytesPeak { get; init; }
+
+    /// <summary>Physical memory that the system holds for the pool at the end, when nothing is in use.</summary>
+    public required long PoolBytesEnd { get; init; }
+
     /// <summary>KV bytes that the sequences need while they live together.</summary>
     public required long NeededBytes { get; init; }
 
@@ -63,6 +69,7 @@ internal sealed record DemoReport
         AtLeast("gated_evictions", GatedEvictions, 1);
         AtLeast("gated_reloads", GatedReloads, 1);
         AtLeast("gated_moves", GatedMoves, 1);
+        Require(PoolBytesEnd <= targets.PoolFloorBytes, $"pool_bytes_end is {PoolBytesEnd}; the pool's floor is {targets.PoolFloorBytes}");
         Require(DeviceBytesPeak <= targets.DeviceShare * NeededBytes, $"device_bytes_peak is {DeviceBytesPeak}; the limit is {targets.DeviceShare} of needed_bytes, {targets.DeviceShare * NeededBytes:F0}");
         Require(ManagedBytes == 0, $"managed_bytes is {ManagedBytes}; it must be 0");
         Require(IdenticalToUnevicted, "identical_to_unevicted is false");
@@ -87,6 +94,9 @@ internal sealed record DemoTargets
 {
     public long NeededBytes { get; init; } = 128L << 20;
 
+    /// <summary>What the pool must have shrunk to in the end; a pool that keeps its size has no such target.</summary>
+    public long PoolFloorBytes { get; init; } = long.MaxValue;
+
     /// <summary>Device memory by what the sequences need.</summary>
     public double DeviceShare { get; init; } = 0.36;
 
@@ -97,6 +107,11 @@ internal sealed record DemoTargets
     public long MovedBlocks { get; init; } = 101;
 
     public long GatedSteps { get; init; } = 4;
+
+    /// <summary>The targets of a run. How much is evicted, and what is held, are for the default pool alone: another is as large as was asked for.</summary>
+    public static DemoTargets Of(PoolSize? pool) => pool is { } size
+        ? new DemoTargets { DeviceShare = 1, EvictedBlocks = 1, ReloadedBlocks = 1, PoolFloorBytes = size.FloorBytes }
+        : new DemoTargets();
 }
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]

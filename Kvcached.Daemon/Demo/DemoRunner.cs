@@ -20,7 +20,8 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
         var live = requests.Take(options.Workload.Live).Sum(request => _shape.Blocks(request.Context));
 
         // Two fifths of the pool: a batch and the one before it, whose last steps may still be under way, fit together.
-        var schedule = Plan(requests, options.MaxBatch, live / 3 * 2 / 5);
+        var poolBlocks = options.Pool is { } asked ? (int)(CheckPool(asked, requests, live).CeilingBytes / _shape.BlockBytes) : live / 3;
+        var schedule = Plan(requests, options.MaxBatch, poolBlocks * 2 / 5);
 
         // Other batches than the evicting run's: equal results show batch invariance as well.
         var contiguousSchedule = Plan(requests, options.ContiguousMaxBatch, live);
@@ -34,7 +35,7 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
         var gate = RunGateTest(transformer);
         var watch = Stopwatch.StartNew();
         using var evicting = new Transcript(device, requests);
-        var monitor = RunEvicting(transformer, schedule, evicting, neededBytes / 3 / UnitBytes * UnitBytes);
+        var (monitor, poolBytesPeak, poolBytesEnd) = RunEvicting(transformer, schedule, evicting, options.Pool ?? PoolSize.Fixed(neededBytes / 3 / UnitBytes * UnitBytes));
         using var unevicted = new Transcript(device, requests);
         RunUnevicted(transformer, schedule, unevicted, neededBytes);
         using var contiguous = new Transcript(device, requests);
@@ -54,6 +55,8 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
             ReloadedBlocks = monitor.Statistics.ReloadedBlocks,
             MovedBlocks = monitor.Statistics.MovedBlocks,
             DeviceBytesPeak = monitor.DeviceBytesPeak,
+            PoolBytesPeak = poolBytesPeak,
+            PoolBytesEnd = poolBytesEnd,
             NeededBytes = neededBytes,
             ManagedBytes = monitor.ManagedBytes,
             GatedSteps = gate.Steps,
@@ -75,6 +78,18 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
             Seed = options.Workload.Seed,
         });
 
+    /// <summary>The sequences must not all fit, so that something is evicted, and the longest must fit beside the step before.</summary>
+    private PoolSize CheckPool(PoolSize pool, IReadOnlyList<Request> requests, int live)
+    {
+        var least = RoundUp(requests.Max(request => _shape.Blocks(request.Context)) * _shape.BlockBytes * 5 / 2);
+        var most = live * _shape.BlockBytes * 3 / 4 / UnitBytes * UnitBytes;
+        return pool.CeilingBytes >= least && pool.CeilingBytes <= most
+            ? pool
+            : throw new UsageException($"--pool: {pool}; for these sequences the ceiling must be between {SizeParser.Format(least)} and {SizeParser.Format(most)}.");
+    }
+
+    private static long RoundUp(long bytes) => (bytes + UnitBytes - 1) / UnitBytes * UnitBytes;
+
     private GateResult RunGateTest(Transformer transformer)
     {
         display.Say("gate test: steps behind closed queues");
@@ -83,11 +98,11 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
         return gate.Difference is null ? gate : throw new DemoFailedException($"The gate test's results are wrong: {gate.Difference}.");
     }
 
-    private RunMonitor RunEvicting(Transformer transformer, Schedule schedule, Transcript transcript, long poolBytes)
+    private (RunMonitor Monitor, long PoolBytesPeak, long PoolBytesEnd) RunEvicting(Transformer transformer, Schedule schedule, Transcript transcript, PoolSize pool)
     {
-        display.Say($"evicting run: a pool of {poolBytes >> 20} MiB");
+        display.Say($"evicting run: a pool of {pool}");
         using var metrics = new MetricsListener();
-        using var kv = new PagedKv(device, _shape, schedule, new PagedKvOptions { PoolBytes = poolBytes, ColdBytes = ColdBytes(schedule) });
+        using var kv = new PagedKv(device, _shape, schedule, new PagedKvOptions { Pool = pool, ColdBytes = ColdBytes(schedule) });
         using var run = new DecodeRun(device, schedule, transformer, kv, transcript);
         var monitor = new RunMonitor("evicting", schedule, display, options.ManagedWindowSteps);
         run.Execute(monitor);
@@ -96,7 +111,7 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
             throw new DemoFailedException($"The {options.ManagedWindowSteps} steps over which managed bytes are counted had not an eviction, a reload and a move.");
         }
 
-        return monitor;
+        return (monitor, kv.PoolBytesPeak, kv.ShrinkPool());
     }
 
     private void RunUnevicted(Transformer transformer, Schedule schedule, Transcript transcript, long neededBytes)
@@ -104,8 +119,8 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
         display.Say("unevicted run: a pool that fits all");
 
         // A quarter more than needed, so that the blocks of a sequence that has ended need not be ready at once for the next.
-        var poolBytes = ((neededBytes * 5 / 4) + UnitBytes - 1) / UnitBytes * UnitBytes;
-        using var kv = new PagedKv(device, _shape, schedule, new PagedKvOptions { PoolBytes = poolBytes, ColdBytes = 0, HasPolicy = false });
+        var poolBytes = RoundUp(neededBytes * 5 / 4);
+        using var kv = new PagedKv(device, _shape, schedule, new PagedKvOptions { Pool = PoolSize.Fixed(poolBytes), ColdBytes = 0, HasPolicy = false });
         using var run = new DecodeRun(device, schedule, transformer, kv, transcript);
         var monitor = new RunMonitor("unevicted", schedule, display, windowSteps: 0);
         run.Execute(monitor);
@@ -130,7 +145,7 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
     }
 
     /// <summary>Room for a cold copy of everything that lives, and for those of an older version that are still read.</summary>
-    private long ColdBytes(Schedule schedule) => ((schedule.NeededBlocks * _shape.BlockBytes * 3 / 2) + UnitBytes - 1) / UnitBytes * UnitBytes;
+    private long ColdBytes(Schedule schedule) => RoundUp(schedule.NeededBlocks * _shape.BlockBytes * 3 / 2);
 
     private bool Compare(string name, Transcript evicting, Transcript other)
     {

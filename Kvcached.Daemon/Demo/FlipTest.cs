@@ -21,7 +21,7 @@ internal sealed class FlipTest(IDevice device, ModelShape shape, Transformer tra
         using var reference = ShortRun.Reference(device, shape, schedule, transformer);
         var tap = new ColdMemoryTap(device);
         using var transcript = new Transcript(device, schedule.Requests);
-        using var kv = new PagedKv(tap, shape, schedule, new PagedKvOptions { PoolBytes = ShortRun.PoolBytes, ColdBytes = ShortRun.ColdBytes });
+        using var kv = new PagedKv(tap, shape, schedule, new PagedKvOptions { Pool = PoolSize.Fixed(ShortRun.PoolBytes), ColdBytes = ShortRun.ColdBytes });
         using var run = new DecodeRun(tap, schedule, transformer, kv, transcript);
 
         // The prompt is evicted after step 0 and reloaded for step 1, whose end proves that the copy to cold memory is complete; step 1

@@ -38,7 +38,7 @@ internal sealed class GateTest(IDevice device, ModelShape shape, Transformer tra
         using var watchdog = new Watchdog(Limit, $"the gate test did not end within {Limit.TotalSeconds} s: a call waits for the device while its queues are held closed (I1)");
         using var gated = new GatedDevice(device);
         using var transcript = new Transcript(device, schedule.Requests);
-        var options = new PagedKvOptions { PoolBytes = ShortRun.PoolBytes, ColdBytes = ShortRun.ColdBytes, Depth = Gated.Length + 1 };
+        var options = new PagedKvOptions { Pool = PoolSize.Fixed(ShortRun.PoolBytes), ColdBytes = ShortRun.ColdBytes, Depth = Gated.Length + 1 };
         using var kv = new PagedKv(gated, shape, schedule, options);
         using var run = new DecodeRun(gated, schedule, transformer, kv, transcript);
         run.Enqueue(0, Sequences);

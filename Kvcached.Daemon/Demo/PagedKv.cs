@@ -7,7 +7,7 @@ namespace Kvcached.Daemon.Demo;
 /// <summary>Sizes of a run's cache.</summary>
 internal sealed record PagedKvOptions
 {
-    public required long PoolBytes { get; init; }
+    public required PoolSize Pool { get; init; }
 
     public required long ColdBytes { get; init; }
 
@@ -29,6 +29,7 @@ internal sealed class PagedKv : IKvSource
     private readonly Schedule _schedule;
     private readonly PagedKvOptions _options;
     private readonly KvCache _cache;
+    private readonly PoolShrinker _shrinker;
     private readonly KvModel _model;
     private readonly KvLane _lane;
     private readonly KvShape _shape;
@@ -43,7 +44,8 @@ internal sealed class PagedKv : IKvSource
     {
         _schedule = schedule;
         _options = options;
-        _cache = KvCache.OpenEmbedded(device, new KvCacheOptions { PoolBytes = options.PoolBytes, ColdBytes = options.ColdBytes });
+        _cache = KvCache.OpenEmbedded(device, new KvCacheOptions { PoolBytes = options.Pool.CeilingBytes, PoolFloorBytes = options.Pool.FloorBytes, ColdBytes = options.ColdBytes });
+        _shrinker = new PoolShrinker(_cache, options.Pool);
         _model = _cache.RegisterModel("demo", shape.Layout);
         _lane = _cache.OpenLane(new KvLaneOptions { Depth = options.Depth, MaxBatch = schedule.MaxItems });
         _shape = _model.Shape(0);
@@ -58,6 +60,9 @@ internal sealed class PagedKv : IKvSource
     public AttentionLayer Attention { get; }
 
     public KvCacheStatistics Statistics => _cache.GetStatistics();
+
+    /// <summary>Most bytes of the pool that had memory behind them.</summary>
+    public long PoolBytesPeak => _shrinker.PeakBytes;
 
     /// <summary>Steps that were accepted as they were begun.</summary>
     public int AcceptedSteps { get; private set; }
@@ -108,6 +113,8 @@ internal sealed class PagedKv : IKvSource
         {
             Act(planned.Action, planned.ActionRequest);
         }
+
+        _shrinker.Look(Statistics);
     }
 
     /// <summary>Does to a request's sequence what the policy asks for; returns the blocks concerned.</summary>
@@ -133,6 +140,9 @@ internal sealed class PagedKv : IKvSource
             throw new DemoFailedException($"{refused} steps were refused; the schedule needs all of them.");
         }
     }
+
+    /// <summary>Shrinks the pool to its floor once all sequences have ended; what the system then still holds for it.</summary>
+    public long ShrinkPool() => _shrinker.Finish();
 
     public void Dispose()
     {

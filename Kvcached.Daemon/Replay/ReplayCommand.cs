@@ -13,7 +13,7 @@ internal static class ReplayCommand
 
     private static readonly Option<string?> Trace = new("--trace") { Description = "Trace to replay: an Azure CSV or a Mooncake JSONL file, told apart by content. Without it a workload like Azure's is generated.", HelpName = "file" };
     private static readonly Option<int> Requests = new("--requests") { Description = $"Requests to replay (default: all of the trace, or {ReplayOptions.DefaultGeneratedRequests} generated ones).", HelpName = "n" };
-    private static readonly Option<long> Pool = SizeParser.Option("--pool", "Device memory for blocks, a multiple of 2MiB", ReplayOptions.DefaultPoolBytes);
+    private static readonly Option<PoolSize?> Pool = PoolSize.Option($"Device memory for blocks, multiples of 2MiB: grows and shrinks between floor and ceiling, or keeps the one size given (default {ReplayOptions.DefaultPool}).");
     private static readonly Option<string?> Cold = new("--cold") { Description = "Host memory for cold copies, a multiple of 2MiB (default: what the largest requests that can be live together need).", HelpName = "size" };
     private static readonly Option<string> Layout = new("--layout") { Description = "Bytes per token and tokens per block.", HelpName = "bytesxtokens", DefaultValueFactory = _ => ReplayLayout.Default.ToString() };
     private static readonly Option<string> Speed = new("--speed") { Description = "How many times faster than in the trace requests arrive, or max: all at once.", HelpName = "x|max", DefaultValueFactory = _ => "max" };
@@ -65,7 +65,7 @@ internal static class ReplayCommand
         {
             TracePath = parse.GetValue(Trace),
             Requests = ReadCount(parse, Requests, ReplayOptions.MaxRequests),
-            PoolBytes = parse.GetValue(Pool),
+            Pool = parse.GetValue(Pool) ?? ReplayOptions.DefaultPool,
             ColdBytes = ReadCold(parse.GetValue(Cold)),
             Layout = ReplayLayout.Parse(parse.GetValue(Layout)!),
             Speed = ReplayOptions.ParseSpeed(parse.GetValue(Speed)!),

@@ -60,7 +60,7 @@ internal sealed class ReplayLane : IDisposable
         _stamp = cache.Device.LoadKernel(StampKernel.Name);
         _verify = cache.Device.LoadKernel(VerifyKernel.Name);
         _shape = model.Shape(0);
-        _poolBytes = plan.PoolBytes;
+        _poolBytes = plan.Pool.CeilingBytes;
         _granulesPerToken = plan.Layout.GranulesPerToken;
     }
 

@@ -17,11 +17,11 @@ internal sealed record ReplayOptions
     /// <summary>Most live requests.</summary>
     public const int MaxActive = 16_384;
 
-    /// <summary>Pool where none is given.</summary>
-    public const long DefaultPoolBytes = 128L << 20;
-
     /// <summary>Requests of a generated workload where no number is given.</summary>
     public const int DefaultGeneratedRequests = 200;
+
+    /// <summary>Pool where none is given.</summary>
+    public static readonly PoolSize DefaultPool = PoolSize.Fixed(128L << 20);
 
     /// <summary>The trace; null for a generated workload.</summary>
     public string? TracePath { get; init; }
@@ -30,7 +30,7 @@ internal sealed record ReplayOptions
     public int Requests { get; init; }
 
     /// <summary>Device memory for blocks.</summary>
-    public long PoolBytes { get; init; } = DefaultPoolBytes;
+    public PoolSize Pool { get; init; } = DefaultPool;
 
     /// <summary>Host memory for cold copies; 0 for what the largest requests that can be live together need.</summary>
     public long ColdBytes { get; init; }
@@ -68,21 +68,21 @@ internal sealed record ReplayOptions
     /// <exception cref="UsageException">One is outside its limits; the message names both.</exception>
     public void Validate()
     {
-        CheckSize("--pool", PoolBytes, UnitBytes);
-        CheckSize("--cold", ColdBytes, 0);
+        Pool.Validate();
+        CheckCold();
         CheckRange("--requests", Requests, MaxRequests);
         CheckRange("--active", Active, MaxActive);
-        if (Layout.BlockBytes > PoolBytes)
+        if (Layout.BlockBytes > Pool.CeilingBytes)
         {
-            throw new UsageException($"--layout: a block of {Layout} has {SizeParser.Format(Layout.BlockBytes)}; the pool has {SizeParser.Format(PoolBytes)}.");
+            throw new UsageException($"--layout: a block of {Layout} has {SizeParser.Format(Layout.BlockBytes)}; the pool has {SizeParser.Format(Pool.CeilingBytes)}.");
         }
     }
 
-    private static void CheckSize(string name, long bytes, long min)
+    private void CheckCold()
     {
-        if (bytes < min || bytes > MaxBytes || bytes % UnitBytes != 0)
+        if (ColdBytes < 0 || ColdBytes > MaxBytes || ColdBytes % UnitBytes != 0)
         {
-            throw new UsageException($"{name}: {SizeParser.Format(bytes)}; it must be a multiple of {SizeParser.Format(UnitBytes)}, at least {SizeParser.Format(UnitBytes)} and at most {SizeParser.Format(MaxBytes)}.");
+            throw new UsageException($"--cold: {SizeParser.Format(ColdBytes)}; it must be a multiple of {SizeParser.Format(UnitBytes)}, at least {SizeParser.Format(UnitBytes)} and at most {SizeParser.Format(MaxBytes)}.");
         }
     }
 

@@ -28,7 +28,7 @@ internal sealed record ReplayPlan
     public required int Active { get; init; }
 
     /// <summary>Device memory for blocks.</summary>
-    public required long PoolBytes { get; init; }
+    public required PoolSize Pool { get; init; }
 
     /// <summary>Host memory for cold copies.</summary>
     public required long ColdBytes { get; init; }
@@ -54,19 +54,19 @@ internal sealed record ReplayPlan
         var layout = options.Layout;
         var blocks = Array.ConvertAll(requests, request => layout.Blocks(request.TotalTokens));
         var meanBytes = (double)blocks.Sum() / requests.Length * layout.BlockBytes;
-        var wanted = options.Active > 0 ? options.Active : (int)Math.Clamp(Oversubscription * options.PoolBytes / meanBytes, 2, ReplayOptions.MaxActive);
+        var wanted = options.Active > 0 ? options.Active : (int)Math.Clamp(Oversubscription * options.Pool.CeilingBytes / meanBytes, 2, ReplayOptions.MaxActive);
         var active = Math.Min(wanted, requests.Length);
         Array.Sort(blocks, (a, b) => b.CompareTo(a));
         var largestBlocks = blocks.Take(active).Sum();
-        var poolTokens = options.PoolBytes / layout.TokenBytes;
+        var poolTokens = options.Pool.CeilingBytes / layout.TokenBytes;
         return new ReplayPlan
         {
             Requests = requests,
             TotalTokens = requests.Sum(request => (long)request.TotalTokens),
             Layout = layout,
             Active = active,
-            PoolBytes = options.PoolBytes,
-            ColdBytes = options.ColdBytes > 0 ? options.ColdBytes : DefaultColdBytes(options.PoolBytes, largestBlocks * layout.BlockBytes),
+            Pool = options.Pool,
+            ColdBytes = options.ColdBytes > 0 ? options.ColdBytes : DefaultColdBytes(options.Pool.CeilingBytes, largestBlocks * layout.BlockBytes),
             TableBytes = TableBytesFor(largestBlocks, active),
             TurnTokens = Math.Max(poolTokens * 2 / 5, layout.TokensPerBlock),
             ChunkTokens = (int)Math.Clamp(poolTokens / 16, layout.TokensPerBlock, MaxChunkTokens),

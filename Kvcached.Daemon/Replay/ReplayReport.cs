@@ -50,6 +50,12 @@ internal sealed record ReplayReport
     /// <summary>Most device memory held: pool, tables, views.</summary>
     public required long DeviceBytesPeak { get; init; }
 
+    /// <summary>Most bytes of the pool that had memory behind them.</summary>
+    public required long PoolBytesPeak { get; init; }
+
+    /// <summary>Physical memory that the system holds for the pool at the end, when nothing is in use.</summary>
+    public required long PoolBytesEnd { get; init; }
+
     /// <summary>Most cold memory in use.</summary>
     public required long ColdBytesPeak { get; init; }
 
@@ -65,13 +71,17 @@ internal sealed record ReplayReport
     [JsonIgnore]
     public string? FirstMismatch { get; init; }
 
+    /// <summary>What the pool must shrink to.</summary>
+    [JsonIgnore]
+    public long PoolFloorBytes { get; init; } = long.MaxValue;
+
     /// <summary>What was flipped on purpose; null for nothing.</summary>
     [JsonIgnore]
     public string? Flipped { get; init; }
 
-    /// <summary>Whether every request was served and every granule was what it must be.</summary>
+    /// <summary>Whether every request was served and every granule was what it must be, and the pool has shrunk to its floor.</summary>
     [JsonIgnore]
-    public bool Holds => Refused == 0 && MismatchedGranules == 0 && Unverified == 0;
+    public bool Holds => Refused == 0 && MismatchedGranules == 0 && Unverified == 0 && PoolBytesEnd <= PoolFloorBytes;
 
     /// <summary>The report as one line of JSON.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Json);
@@ -86,6 +96,7 @@ internal sealed record ReplayReport
         Line(text, "granules", $"{VerifiedGranules:N0} verified, {MismatchedGranules:N0} mismatched");
         Line(text, "step", $"{P50StepUs:N0} µs median, {P99StepUs:N0} µs 99th percentile");
         Line(text, "memory", $"{Mebibytes(DeviceBytesPeak)} device, {Mebibytes(ColdBytesPeak)} cold at most");
+        Line(text, "pool", $"{Mebibytes(PoolBytesPeak)} at most, {Mebibytes(PoolBytesEnd)} at the end");
         Line(text, "elapsed", $"{ElapsedSeconds:N1} s");
     }
 
@@ -105,6 +116,11 @@ internal sealed record ReplayReport
         if (Unverified != 0 && MismatchedGranules == 0)
         {
             yield return $"{Unverified} granules that steps should have read were not verified.";
+        }
+
+        if (PoolBytesEnd > PoolFloorBytes)
+        {
+            yield return $"The pool still has {PoolBytesEnd} bytes at the end; its floor is {PoolFloorBytes}.";
         }
     }
 

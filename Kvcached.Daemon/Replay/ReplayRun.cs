@@ -11,6 +11,7 @@ internal sealed class ReplayRun : IDisposable
     private readonly ReplayPlan _plan;
     private readonly ColdMemoryTap _tap;
     private readonly KvCache _cache;
+    private readonly PoolShrinker _shrinker;
     private readonly ReplayLane _lane;
     private readonly LiveRequests _live;
     private readonly ColdBitFlip? _flip;
@@ -30,11 +31,13 @@ internal sealed class ReplayRun : IDisposable
         _refused = new bool[plan.Requests.Length];
         _cache = KvCache.OpenEmbedded(device, new KvCacheOptions
         {
-            PoolBytes = plan.PoolBytes,
+            PoolBytes = plan.Pool.CeilingBytes,
+            PoolFloorBytes = plan.Pool.FloorBytes,
             ColdBytes = plan.ColdBytes,
             TableBytes = plan.TableBytes,
             MaxSequences = plan.MaxSequences,
         });
+        _shrinker = new PoolShrinker(_cache, plan.Pool);
         var model = _cache.RegisterModel("replay", plan.Layout.ToKvLayout());
         _lane = new ReplayLane(_cache, model, plan, Refuse);
         _live = new LiveRequests(plan, model, options.Seed);
@@ -75,7 +78,9 @@ internal sealed class ReplayRun : IDisposable
     {
         TryFlip();
         _live.StartTurn(TraceMicros());
-        _deviceBytesPeak = Math.Max(_deviceBytesPeak, _cache.GetStatistics().DeviceBytes);
+        var statistics = _cache.GetStatistics();
+        _deviceBytesPeak = Math.Max(_deviceBytesPeak, statistics.DeviceBytes);
+        _shrinker.Look(statistics);
         if (_live.GroupSize == 0 && !_live.IsDone)
         {
             // Nothing has arrived yet: the application waits for its users.
@@ -144,6 +149,7 @@ internal sealed class ReplayRun : IDisposable
 
     private ReplayReport Report()
     {
+        var poolBytesEnd = _shrinker.Finish();
         var statistics = _cache.GetStatistics();
         var tally = _lane.Tally;
         return new ReplayReport
@@ -161,9 +167,12 @@ internal sealed class ReplayRun : IDisposable
             P50StepUs = _lane.Latencies.Percentile(50),
             P99StepUs = _lane.Latencies.Percentile(99),
             DeviceBytesPeak = Math.Max(_deviceBytesPeak, Math.Max(statistics.DeviceBytes, _tap.DeviceBytes)),
+            PoolBytesPeak = _shrinker.PeakBytes,
+            PoolBytesEnd = poolBytesEnd,
             ColdBytesPeak = statistics.ColdBytesPeak,
             Unverified = _lane.ExpectedGranules - tally.VerifiedGranules,
             FirstMismatch = tally.MismatchedGranules == 0 ? null : Describe(tally),
+            PoolFloorBytes = _plan.Pool.FloorBytes,
             Flipped = _flip?.Flipped,
         };
     }

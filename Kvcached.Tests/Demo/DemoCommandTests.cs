@@ -26,6 +26,13 @@ public class DemoCommandTests
         Assert.Empty(DemoCommand.Create().Parse(["--seed", "2", "--sequences", "64", "--generate", "48", "--json"]).Errors);
     }
 
+    [Theory]
+    [InlineData("--pool", "2MiB..1MiB", "--pool: 1MiB; it must be a multiple of 2MiB")]
+    [InlineData("--pool", "8MiB..4MiB", "--pool: 8MiB..4MiB; the floor must not be above the ceiling")]
+    [InlineData("--pool", "large", "'large' is not a size")]
+    public void A_pool_that_cannot_be_is_an_error(string option, string value, string message) =>
+        Assert.Contains(message, Assert.Single(DemoCommand.Create().Parse([option, value]).Errors).Message, StringComparison.Ordinal);
+
     [Fact]
     public void An_empty_file_is_named()
     {

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Kvcached.Daemon;
 using Kvcached.Daemon.Demo;
 using Kvcached.Devices.Cpu;
 using Xunit;
@@ -33,13 +34,51 @@ public sealed class DemoRunnerTests : IDisposable
     }
 
     [Fact]
+    public void A_pool_that_grows_and_shrinks_is_at_its_floor_in_the_end()
+    {
+        var options = new DemoOptions
+        {
+            Text = _text,
+            Model = Small,
+            Workload = new WorkloadOptions { MinContext = 64, MaxContext = 512 },
+            Pool = new PoolSize(2 << 20, 4 << 20),
+        };
+        var report = new DemoRunner(_device, options, new LineDisplay(TextWriter.Null)).Run();
+        Assert.True(report.IdenticalToUnevicted);
+        Assert.True(report.EvictedBlocks > 1000, report.ToJson());
+        Assert.Equal(4 << 20, report.PoolBytesPeak);
+        Assert.InRange(report.PoolBytesEnd, 1, 2 << 20);
+    }
+
+    [Fact]
+    public void A_pool_that_would_hold_everything_or_not_the_longest_sequence_is_refused_with_the_limits()
+    {
+        var options = new DemoOptions { Text = _text, Model = Small, Workload = new WorkloadOptions { MinContext = 64, MaxContext = 512 } };
+        foreach (var bytes in (ReadOnlySpan<long>)[2 << 20, 256 << 20])
+        {
+            var runner = new DemoRunner(_device, options with { Pool = PoolSize.Fixed(bytes) }, new LineDisplay(TextWriter.Null));
+            Assert.Contains("must be between 4MiB and ", Assert.Throws<UsageException>(runner.Run).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_pool_that_was_asked_for_has_targets_of_its_own()
+    {
+        var targets = DemoTargets.Of(new PoolSize(2 << 20, 64 << 20));
+        var report = Good with { EvictedBlocks = 1, ReloadedBlocks = 1, DeviceBytesPeak = 64 << 20, PoolBytesEnd = 2 << 20 };
+        Assert.Empty(report.Failures(targets));
+        Assert.Contains(report.Failures(new DemoTargets()), failure => failure.StartsWith("evicted_blocks", StringComparison.Ordinal));
+        Assert.StartsWith("pool_bytes_end", Assert.Single((report with { PoolBytesEnd = 4 << 20 }).Failures(targets)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_report_has_the_documented_fields_and_no_others()
     {
         using var json = JsonDocument.Parse(Good.ToJson());
         Assert.Equal(
             [
                 "elapsed_s", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
-                "moved_blocks", "device_bytes_peak", "needed_bytes", "managed_bytes", "gated_steps", "gated_evictions", "gated_reloads", "gated_moves",
+                "moved_blocks", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "needed_bytes", "managed_bytes", "gated_steps", "gated_evictions", "gated_reloads", "gated_moves",
                 "identical_to_unevicted", "identical_to_contiguous", "flip_detected",
             ],
             json.RootElement.EnumerateObject().Select(property => property.Name));
@@ -87,6 +126,8 @@ public sealed class DemoRunnerTests : IDisposable
         ReloadedBlocks = 5001,
         MovedBlocks = 101,
         DeviceBytesPeak = 46 << 20,
+        PoolBytesPeak = 44 << 20,
+        PoolBytesEnd = 44 << 20,
         NeededBytes = 128 << 20,
         ManagedBytes = 0,
         GatedSteps = 4,

@@ -11,7 +11,7 @@ public class ReplayAllocationTests
     public void A_thousand_steps_that_evict_and_reload_allocate_nothing()
     {
         const int turns = 1_000 / ReplayPlan.TurnSteps;
-        var options = new ReplayOptions { PoolBytes = 4 << 20 };
+        var options = new ReplayOptions { Pool = PoolSize.Fixed(4 << 20) };
         var requests = Enumerable.Repeat(new TraceRequest(0, 200, 60), 400).ToArray();
         var plan = ReplayPlan.Create(options, requests);
         using var device = new ColdMemoryTap(new CpuDevice());

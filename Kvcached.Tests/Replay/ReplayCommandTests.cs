@@ -14,19 +14,45 @@ public class ReplayCommandTests
     private static readonly string[] Fields =
     [
         "requests", "refused", "tokens", "steps", "evicted_blocks", "reloaded_blocks", "bytes_out", "bytes_in", "verified_granules", "mismatched_granules",
-        "p50_step_us", "p99_step_us", "device_bytes_peak", "cold_bytes_peak", "elapsed_s",
+        "p50_step_us", "p99_step_us", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "cold_bytes_peak", "elapsed_s",
     ];
 
     [Fact]
     public void A_generated_workload_on_a_pool_that_is_too_small_verifies_every_granule_that_its_steps_read()
     {
-        var (exit, report, errors) = Replay(new ReplayOptions { Requests = 40, PoolBytes = PoolBytes });
+        var (exit, report, errors) = Replay(new ReplayOptions { Requests = 40, Pool = PoolSize.Fixed(PoolBytes) });
         Assert.Equal("", errors);
         Assert.Equal(0, exit);
         Assert.Equal((40, 0, 0), (Number(report, "requests"), Number(report, "refused"), Number(report, "mismatched_granules")));
         Assert.True(Number(report, "bytes_in") >= 10 * PoolBytes);
         Assert.True(Number(report, "evicted_blocks") > 1_000);
         Assert.True(Number(report, "device_bytes_peak") >= PoolBytes);
+    }
+
+    [Fact]
+    public void A_pool_grows_with_need_and_is_at_its_floor_in_the_end()
+    {
+        var (exit, report, errors) = Replay(new ReplayOptions { Requests = 40, Pool = new PoolSize(2 << 20, PoolBytes) });
+        Assert.Equal("", errors);
+        Assert.Equal(0, exit);
+        Assert.True(Number(report, "evicted_blocks") > 1_000);
+        Assert.Equal(PoolBytes, Number(report, "pool_bytes_peak"));
+        Assert.InRange(Number(report, "pool_bytes_end"), 1, 2 << 20);
+    }
+
+    [Fact]
+    public void A_pool_that_does_not_shrink_to_its_floor_is_a_complaint()
+    {
+        var report = new ReplayReport
+        {
+            Requests = 1, Refused = 0, Tokens = 1, Steps = 1, EvictedBlocks = 0, ReloadedBlocks = 0, BytesOut = 0, BytesIn = 0, VerifiedGranules = 1,
+            MismatchedGranules = 0, P50StepUs = 1, P99StepUs = 1, DeviceBytesPeak = 1, PoolBytesPeak = PoolBytes, PoolBytesEnd = 4 << 20, ColdBytesPeak = 1,
+            PoolFloorBytes = 4 << 20,
+        };
+        Assert.True(report.Holds);
+        report = report with { PoolFloorBytes = 2 << 20 };
+        Assert.False(report.Holds);
+        Assert.Contains("its floor is 2097152", Assert.Single(report.Complaints()), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -62,7 +88,7 @@ public class ReplayCommandTests
     [Fact]
     public void A_bit_flipped_in_cold_memory_is_a_mismatch_and_exit_code_1()
     {
-        var (exit, report, errors) = Replay(new ReplayOptions { Requests = 40, PoolBytes = PoolBytes, FlipBit = true });
+        var (exit, report, errors) = Replay(new ReplayOptions { Requests = 40, Pool = PoolSize.Fixed(PoolBytes), FlipBit = true });
         Assert.Equal(1, exit);
         Assert.True(Number(report, "mismatched_granules") >= 1);
         Assert.Contains("flipped bit", errors, StringComparison.Ordinal);
@@ -90,7 +116,7 @@ public class ReplayCommandTests
     public void The_report_for_people_ends_with_the_line_of_JSON()
     {
         var output = new StringWriter(CultureInfo.InvariantCulture);
-        ReplayCommand.Execute(new ReplayOptions { Requests = 2, PoolBytes = PoolBytes }, json: false, output, TextWriter.Null);
+        ReplayCommand.Execute(new ReplayOptions { Requests = 2, Pool = PoolSize.Fixed(PoolBytes) }, json: false, output, TextWriter.Null);
         var lines = output.ToString().TrimEnd().Split('\n');
         Assert.StartsWith("requests  2, 0 refused", lines[0], StringComparison.Ordinal);
         Assert.Equal(Fields, FieldsOf(lines[^1]));
@@ -100,7 +126,7 @@ public class ReplayCommandTests
     public void With_json_the_line_is_all_of_standard_output()
     {
         var output = new StringWriter(CultureInfo.InvariantCulture);
-        ReplayCommand.Execute(new ReplayOptions { Requests = 2, PoolBytes = PoolBytes }, json: true, output, TextWriter.Null);
+        ReplayCommand.Execute(new ReplayOptions { Requests = 2, Pool = PoolSize.Fixed(PoolBytes) }, json: true, output, TextWriter.Null);
         Assert.Equal(Fields, FieldsOf(Assert.Single(output.ToString().TrimEnd().Split('\n'))));
     }
 
@@ -110,7 +136,7 @@ public class ReplayCommandTests
         try
         {
             File.WriteAllText(path, trace, Encoding.UTF8);
-            return Replay(new ReplayOptions { TracePath = path, PoolBytes = poolBytes, Seed = seed, Speed = speed });
+            return Replay(new ReplayOptions { TracePath = path, Pool = PoolSize.Fixed(poolBytes), Seed = seed, Speed = speed });
         }
         finally
         {

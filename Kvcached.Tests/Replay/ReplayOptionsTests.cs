@@ -57,7 +57,7 @@ public class ReplayOptionsTests
     [InlineData((1L << 40) + (2 << 20))]
     [InlineData(long.MaxValue)]
     public void A_pool_that_is_no_multiple_of_its_unit_is_refused_with_the_limits(long bytes) =>
-        AssertRefused("--pool: ", () => new ReplayOptions { PoolBytes = bytes }.Validate(), "multiple of 2MiB, at least 2MiB and at most 1TiB");
+        AssertRefused("--pool: ", () => new ReplayOptions { Pool = PoolSize.Fixed(bytes) }.Validate(), "multiple of 2MiB, at least 2MiB and at most 1TiB");
 
     [Theory]
     [InlineData(1)]
@@ -76,13 +76,13 @@ public class ReplayOptionsTests
 
     [Fact]
     public void A_block_larger_than_the_pool_is_refused() =>
-        AssertRefused("--layout: ", () => new ReplayOptions { PoolBytes = 2 << 20, Layout = ReplayLayout.Parse("256KiBx16") }.Validate(), "4MiB");
+        AssertRefused("--layout: ", () => new ReplayOptions { Pool = PoolSize.Fixed(2 << 20), Layout = ReplayLayout.Parse("256KiBx16") }.Validate(), "4MiB");
 
     [Fact]
     public void A_plan_keeps_three_times_as_many_requests_live_as_the_pool_holds()
     {
         var requests = Enumerable.Repeat(new TraceRequest(0, 1000, 24), 500).ToArray();
-        var plan = ReplayPlan.Create(new ReplayOptions { PoolBytes = 64 << 20 }, requests);
+        var plan = ReplayPlan.Create(new ReplayOptions { Pool = PoolSize.Fixed(64 << 20) }, requests);
         Assert.Equal(3 * 64, plan.Active);
         Assert.True(plan.ColdBytes >= plan.Active * 1024L * 1024);
         Assert.Equal(0, plan.ColdBytes % ReplayOptions.UnitBytes);
@@ -92,7 +92,7 @@ public class ReplayOptionsTests
     [Fact]
     public void A_plan_never_keeps_more_requests_live_than_there_are()
     {
-        var plan = ReplayPlan.Create(new ReplayOptions { PoolBytes = 64 << 20, Active = 100 }, [new TraceRequest(0, 10, 10)]);
+        var plan = ReplayPlan.Create(new ReplayOptions { Pool = PoolSize.Fixed(64 << 20), Active = 100 }, [new TraceRequest(0, 10, 10)]);
         Assert.Equal(1, plan.Active);
     }
 

@@ -226,7 +226,10 @@ internal sealed class CacheEngine
         }
 
         _isTrimming = _compactor.IsRequested || _trimAwaits.Count > 0;
-        State.Pool.Trim(State.Options.PoolFloorBytes ?? State.Options.Pool.Bytes, State.Submitter.Discard);
+        while (State.Pool.TryTrim(State.Options.PoolFloorBytes ?? State.Options.Pool.Bytes, out var offset, out var bytes))
+        {
+            State.Submitter.Discard(offset, bytes);
+        }
     }
 
     /// <summary>Lets go of what observed points kept. Without news there is nothing: what is freed later is freed with what is known then.</summary>

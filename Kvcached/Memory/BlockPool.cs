@@ -230,13 +230,15 @@ internal sealed class BlockPool
     }
 
     /// <summary>
-    /// Takes the memory from segments that nobody holds a block of, as soon as their frontiers have been observed, down to so many bytes in all.
-    /// <paramref name="discard"/> gets offset and length of what is to go.
+    /// Takes the memory from a run of what nobody uses and whose frontiers have been observed, where more than so many bytes have some; the caller gives
+    /// it back. Call until there is none.
     /// </summary>
-    public void Trim(long keepBytes, Action<long, long> discard)
+    public bool TryTrim(long keepBytes, out long offset, out long bytes)
     {
         ReleaseEmpty();
-        Units.Trim((int)(keepBytes / _unitBytes), (unit, units) => discard(unit * _unitBytes, units * _unitBytes));
+        var found = Units.TryTrim((int)(keepBytes / _unitBytes), out var unit, out var units);
+        (offset, bytes) = (unit * _unitBytes, units * _unitBytes);
+        return found;
     }
 
     /// <summary>Gives segments that nobody holds a block of back to the arena, but those that wait for points of lanes.</summary>

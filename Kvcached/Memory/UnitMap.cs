@@ -73,24 +73,27 @@ internal sealed class UnitMap
     public bool HasMemoryFor(Segment run) => !_absent.Contains(run) || Present + run.Units <= Ceiling;
 
     /// <summary>
-    /// Takes the memory from free runs whose frontiers have been observed, largest first, down to so many units in all. Runs are named to
-    /// <paramref name="discard"/>, which gives their memory back.
+    /// Takes the memory from one of the largest free runs whose frontiers have been observed, where more than so many units have some; the caller gives it
+    /// back.
     /// </summary>
-    public void Trim(int keep, Action<int, int> discard)
+    public bool TryTrim(int keep, out int start, out int units)
     {
-        while (Present > keep && _ready.Largest() is { } run)
+        if (Present <= keep || _ready.Largest() is not { } run)
         {
-            _ready.Remove(run);
-            while (run.Units > Present - keep)
-            {
-                Split(run, run.Order - 1);
-            }
-
-            var (start, units) = (run.StartUnit, run.Units);
-            Present -= units;
-            AddMerged(run, _absent);
-            discard(start, units);
+            (start, units) = (0, 0);
+            return false;
         }
+
+        _ready.Remove(run);
+        while (run.Units > Present - keep)
+        {
+            Split(run, run.Order - 1);
+        }
+
+        (start, units) = (run.StartUnit, run.Units);
+        Present -= units;
+        AddMerged(run, _absent);
+        return true;
     }
 
     /// <summary>Takes a run that one lane may use enqueue-ahead; its frontier goes with it.</summary>
