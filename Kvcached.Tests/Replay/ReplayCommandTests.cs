@@ -45,8 +45,22 @@ public class ReplayCommandTests
     {
         var report = new ReplayReport
         {
-            Requests = 1, Refused = 0, Tokens = 1, Steps = 1, EvictedBlocks = 0, ReloadedBlocks = 0, BytesOut = 0, BytesIn = 0, VerifiedGranules = 1,
-            MismatchedGranules = 0, P50StepUs = 1, P99StepUs = 1, DeviceBytesPeak = 1, PoolBytesPeak = PoolBytes, PoolBytesEnd = 4 << 20, ColdBytesPeak = 1,
+            Requests = 1,
+            Refused = 0,
+            Tokens = 1,
+            Steps = 1,
+            EvictedBlocks = 0,
+            ReloadedBlocks = 0,
+            BytesOut = 0,
+            BytesIn = 0,
+            VerifiedGranules = 1,
+            MismatchedGranules = 0,
+            P50StepUs = 1,
+            P99StepUs = 1,
+            DeviceBytesPeak = 1,
+            PoolBytesPeak = PoolBytes,
+            PoolBytesEnd = 4 << 20,
+            ColdBytesPeak = 1,
             PoolFloorBytes = 4 << 20,
         };
         Assert.True(report.Holds);
