@@ -198,6 +198,59 @@ public class StalledClientTests
     }
 
     [Fact]
+    public void What_has_left_sliding_windows_is_given_up_as_far_as_the_client_may_pin_it_until_it_is_free()
+    {
+        var client = Party.Open(_rig, EngineRig.Layout(window: 4), maxPinnedBlocks: 4);
+        var (live, sequence) = (client.CreateIdle(2), client.CreateIdle(4));
+        _rig.Accept(client.Lane, (live, 0));
+
+        Assert.Equal(KvStepStatus.Busy, _rig.Begin(client.Lane, (sequence, 4)));
+        Assert.Equal(2, _rig.Counters.EvictedBlocks);
+
+        _rig.ObserveAll();
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(client.Lane, 4));
+    }
+
+    [Fact]
+    public void A_window_of_units_is_emptied_for_a_block_of_it_only_if_the_client_may_pin_all_that_waits_for_it()
+    {
+        // Blocks of 2,560 bytes come in segments of eight of the others.
+        var client = Party.Open(_rig, maxPinnedBlocks: 8);
+        var large = _rig.Register(client.Client, EngineRig.Layout(blockBytes: 2560));
+        client.CreateIdle(8);
+        client.CreateIdle(7);
+        _rig.Accept(client.Lane, (client.Create(), 4));
+
+        Assert.Equal(KvStepStatus.Busy, _rig.Begin(client.Lane, (_rig.Create(client.Client, large), 4)));
+        Assert.Equal(0, _rig.Counters.EvictedBlocks);
+
+        _rig.ObserveAll();
+        Assert.Equal((KvStepStatus.Accepted, 8L), (CacheEngine.StatusOf(client.Lane, 4), _rig.Counters.EvictedBlocks));
+    }
+
+    [Fact]
+    public void Compaction_leaves_a_block_whose_old_bytes_would_wait_for_a_client_that_may_pin_no_more()
+    {
+        var rig = new EngineRig(poolBlocks: 8, compaction: long.MaxValue);
+        var client = Party.Open(rig, maxPinnedBlocks: 2);
+        var sequences = Enumerable.Range(0, 8).Select(_ => client.CreateIdle(1)).ToArray();
+        foreach (var i in new[] { 1, 2, 3, 5, 6, 7 })
+        {
+            rig.Engine.Sequences.Free(client.Client, sequences[i]);
+        }
+
+        Assert.Equal((1, 1), (rig.Engine.Transfers.Clean(client.Lane, sequences[0]), rig.Engine.Transfers.Clean(client.Lane, sequences[4])));
+        rig.Engine.Compact();
+        rig.Engine.Turn();
+        Assert.Equal(0, rig.Counters.CompactedBlocks);
+
+        rig.ObserveTransfers();
+        rig.Engine.Compact();
+        rig.Engine.Turn();
+        Assert.Equal(1, rig.Counters.CompactedBlocks);
+    }
+
+    [Fact]
     public void A_stalled_step_that_was_refused_pins_nothing_that_another_could_wait_for()
     {
         var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);

@@ -65,8 +65,9 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
     /// <summary>Empties a window of units that other layouts hold, and carves it.</summary>
     private bool TryEmptyWindow(int layout, LaneState lane, long newlyPinned)
     {
-        // Copies out may stand behind live steps of the client: it pins the whole window then, for one block of it.
-        if (state.IsAnythingUnderWay(lane.Client) && !state.CanPin(lane.Client, newlyPinned + (state.Options.UnitBytes << state.Pool.SegmentOrder(layout))))
+        // Copies out may stand behind live steps of the client: it pins the rest of the window then, too.
+        var rest = (state.Options.UnitBytes << state.Pool.SegmentOrder(layout)) - state.Pool.BlockBytes(layout);
+        if (state.IsAnythingUnderWay(lane.Client) && !state.CanPin(lane.Client, newlyPinned + rest))
         {
             return false;
         }
