@@ -21,6 +21,9 @@ internal sealed unsafe class RemapSides : RatioSides
     private const int Remaps = 32;
     private const int FileBlocks = 4 * Blocks;
     private const int MapFixed = 0x10;
+
+    /// <summary>What another thread has mapped in between is not mapped over.</summary>
+    private const int MapFixedNoReplace = 0x100000;
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1, Kernels = [new CpuKernel("ratios.touch", &TouchItems, &Touch)] });
     private readonly KvCache _cache;
@@ -136,7 +139,7 @@ internal sealed unsafe class RemapSides : RatioSides
                     Check(LibC.Munmap(address, BlockBytes));
                 }
 
-                Map(address, BlockBytes, LibC.MapShared | MapFixed, (((i * 3) + _shift) % FileBlocks) * (long)BlockBytes);
+                Map(address, BlockBytes, LibC.MapShared | (unmapFirst ? MapFixedNoReplace : MapFixed), (((i * 3) + _shift) % FileBlocks) * (long)BlockBytes);
             }
 
             for (var i = 0; i < Blocks; i++)

@@ -116,6 +116,22 @@ public class CompactionTests
     }
 
     [Fact]
+    public void What_is_empty_and_waits_for_steps_is_nothing_to_compact()
+    {
+        var rig = new EngineRig(poolBlocks: 8);
+        var (lane, kept) = Scatter(rig);
+        Assert.Equal((1, 1), (rig.Engine.State.Pool.WastedUnits, rig.Engine.State.Pool.SparseUnits));
+
+        rig.Accept(lane, [.. kept.Select(sequence => (sequence, 0))]);
+        foreach (var sequence in kept[..2])
+        {
+            rig.Engine.Sequences.Free(rig.Client, sequence);
+        }
+
+        Assert.Equal((1, 0), (rig.Engine.State.Pool.WastedUnits, rig.Engine.State.Pool.SparseUnits));
+    }
+
+    [Fact]
     public void A_pass_keeps_to_its_budget_and_the_next_one_goes_on()
     {
         var rig = new EngineRig(poolBlocks: 16, compaction: 1);

@@ -96,7 +96,6 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
             var segment = state.Pool.Units[unit];
             if (segment.State == SegmentState.Interior
                 || (segment.State == SegmentState.InUse && segment.Layout == layout)
-                || (segment.State == SegmentState.Free && !state.Pool.Units.HasMemoryFor(segment))
                 || !state.Pool.IsUsableBy(segment, lane))
             {
                 return long.MaxValue;
@@ -133,7 +132,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
     private bool IsWasteful() =>
         state.Pool.Layouts > 1
         && state.Pool.FreeUnits < state.Pool.Units.Count / WasteFraction
-        && state.Pool.WastedUnits > state.Pool.Units.Count / WasteFraction;
+        && state.Pool.SparseUnits > state.Pool.Units.Count / WasteFraction;
 
     private bool TryEmptySparsest(int layout, ref long budget)
     {

@@ -139,7 +139,7 @@ internal sealed class LaneState
     public ulong OutValue;
     public ulong InValue;
 
-    /// <summary>Transfers of sequences without live step: the value of <c>in</c> that ends them, and the bytes that they pin until then.</summary>
+    /// <summary>Transfers that no step asked for: the point that ends them, and the bytes that they pin until then.</summary>
     public readonly Queue<(Point Signal, long Bytes)> PinnedTransfers = new();
 
     /// <summary>When the lane's first waiting step began to wait: orders the lanes that wait.</summary>

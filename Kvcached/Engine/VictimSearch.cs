@@ -113,12 +113,7 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
             var segment = state.Pool.Units[unit];
             if (segment.State == SegmentState.Interior
                 || (segment.State == SegmentState.InUse && segment.Layout == layout)
-                || (segment.State == SegmentState.Free && !state.Pool.Units.HasMemoryFor(segment)))
-            {
-                return long.MaxValue;
-            }
-
-            if (!state.Pool.IsUsableBy(segment, lane.Number))
+                || !state.Pool.IsUsableBy(segment, lane.Number))
             {
                 return long.MaxValue;
             }

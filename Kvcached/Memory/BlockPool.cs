@@ -56,7 +56,7 @@ internal sealed class BlockPool
     public int Layouts => _layouts.Length;
 
     /// <summary>Units that are carved for no layout.</summary>
-    public int FreeUnits => Units.Ceiling - _carvedUnits;
+    public int FreeUnits => Units.Count - _carvedUnits;
 
     /// <summary>Bytes of segments that are carved for a layout.</summary>
     public long CarvedBytes => _carvedUnits * _unitBytes;
@@ -76,6 +76,21 @@ internal sealed class BlockPool
             }
 
             return wasted;
+        }
+    }
+
+    /// <summary>Those of the wasted units that blocks must move for: what nobody holds a block of waits for points alone.</summary>
+    public int SparseUnits
+    {
+        get
+        {
+            var sparse = WastedUnits;
+            foreach (ref readonly var layout in _layouts.AsSpan())
+            {
+                sparse -= layout.EmptySegments << layout.Order;
+            }
+
+            return sparse;
         }
     }
 

@@ -5,7 +5,7 @@ namespace Kvcached.Memory;
 /// <summary>
 /// The units of an arena and its free runs (a buddy allocator). A free run whose frontier has been observed is <em>ready</em>, and merges with
 /// its buddy; the others wait on a list of their own, each with its frontier, since merging would make one lane's bytes wait for another's.
-/// Runs that are <em>absent</em> have no memory behind them; taking one gives it memory, as long as what has some stays within <see cref="Ceiling"/>.
+/// Runs that are <em>absent</em> have no memory behind them; taking one gives it memory.
 /// </summary>
 internal sealed class UnitMap
 {
@@ -25,7 +25,6 @@ internal sealed class UnitMap
     public UnitMap(int units, int present, TimelineTable timelines)
     {
         Present = present;
-        Ceiling = units;
         _timelines = timelines;
         _units = new Segment[units];
         for (var i = 0; i < units; i++)
@@ -42,9 +41,6 @@ internal sealed class UnitMap
     /// <summary>Units that have memory behind them.</summary>
     public int Present { get; private set; }
 
-    /// <summary>How many units may have memory behind them.</summary>
-    public int Ceiling { get; set; }
-
     public bool HasWaiting => _waiting.Head is not null;
 
     /// <summary>The run that starts at a unit, or an interior unit.</summary>
@@ -59,7 +55,7 @@ internal sealed class UnitMap
             return run;
         }
 
-        if (Present + (1 << order) <= Ceiling && _absent.TryTake(order) is { } absent)
+        if (_absent.TryTake(order) is { } absent)
         {
             SplitAbsent(absent, order);
             Present += absent.Units;
@@ -68,9 +64,6 @@ internal sealed class UnitMap
 
         return null;
     }
-
-    /// <summary>Whether a run is free and its bytes, memory included, may be had.</summary>
-    public bool HasMemoryFor(Segment run) => !_absent.Contains(run) || Present + run.Units <= Ceiling;
 
     /// <summary>
     /// Takes the memory from one of the largest free runs whose frontiers have been observed, where more than so many units have some; the caller gives it
@@ -118,11 +111,7 @@ internal sealed class UnitMap
     /// </summary>
     public Segment? TakeWindow(int start, int order, int lane)
     {
-        if (!TryMakePresent(start, order))
-        {
-            return null;
-        }
-
+        MakePresent(start, order);
         if (_units[start] is var larger && larger.Order > order && IsUsable(larger, lane))
         {
             Unlist(larger);
@@ -258,9 +247,8 @@ internal sealed class UnitMap
     }
 
     /// <summary>Gives memory to what has none of a window.</summary>
-    private bool TryMakePresent(int start, int order)
+    private void MakePresent(int start, int order)
     {
-        var absent = 0;
         if (_absent.Contains(_units[start]) && _units[start].Order > order)
         {
             _absent.Remove(_units[start]);
@@ -270,16 +258,6 @@ internal sealed class UnitMap
 
         for (var unit = start; unit < start + (1 << order); unit += _units[unit].Units)
         {
-            absent += _absent.Contains(_units[unit]) ? _units[unit].Units : 0;
-        }
-
-        if (Present + absent > Ceiling)
-        {
-            return false;
-        }
-
-        for (var unit = start; absent > 0 && unit < start + (1 << order); unit += _units[unit].Units)
-        {
             if (_absent.Contains(_units[unit]))
             {
                 _absent.Remove(_units[unit]);
@@ -287,8 +265,6 @@ internal sealed class UnitMap
                 Present += _units[unit].Units;
             }
         }
-
-        return true;
     }
 
     private bool IsUsable(Segment run, int lane) => run.State == SegmentState.Free && FrontierHome.Of(run.Frontier.Points, _timelines).IsUsableBy(lane);
