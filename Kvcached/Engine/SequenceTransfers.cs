@@ -52,7 +52,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
                 }
             }
 
-            Pin(lane, pinned);
+            Pin(lane, lane.Transfers.Signal, pinned);
 
             // Evictions for the next layout wait for nothing that is still to be submitted.
             loop.Flush(lane);
@@ -115,7 +115,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
                 }
             }
 
-            Pin(lane, background ? 0 : pinned);
+            Pin(lane, lane.Transfers.Signal, background ? 0 : pinned);
             loop.Flush(lane);
         }
 
@@ -141,34 +141,36 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
 
         BeginPlan(sequence);
         var done = 0;
+        var pinned = 0L;
         for (var r = 0; r < state.Models[sequence.Model].Layouts.Length; r++)
         {
             var row = sequence.Rows[r];
             for (var i = 0; i < row.Count; i++)
             {
                 ref var block = ref state.Blocks[row[i]];
-                if (block.IsResident && (drop ? loop.TryGiveUp(sequence, row[i], lane) : !block.IsClean && TryClean(sequence, row[i], lane)))
+                if (block.IsResident && (drop ? loop.TryGiveUp(sequence, row[i], lane) : !block.IsClean && TryClean(sequence, row[i], lane, ref pinned)))
                 {
                     done++;
                 }
             }
         }
 
+        Pin(lane, lane.Out.Signal, pinned);
         loop.DropRowsIfEmpty(sequence);
         loop.Flush(lane);
         return done;
     }
 
     /// <summary>Cleans a block, if its client may pin it until the copy has been observed: the copy may stand behind those of blocks with live writers.</summary>
-    private bool TryClean(SequenceState sequence, int number, LaneState lane)
+    private bool TryClean(SequenceState sequence, int number, LaneState lane, ref long pinned)
     {
         var bytes = state.LayoutOf(sequence, state.Blocks[number].Row).BlockBytes;
-        if (!state.CanPin(lane.Client, bytes) || !loop.TryClean(sequence, number, lane))
+        if (!state.CanPin(lane.Client, pinned + bytes) || !loop.TryClean(sequence, number, lane))
         {
             return false;
         }
 
-        state.PinTransfer(lane, lane.Out.Signal, bytes);
+        pinned += bytes;
         return true;
     }
 
@@ -182,12 +184,12 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
         ? state.Pool.TryAllocate(layout, RuleFaults.Is(RuleFault.BackgroundIntoUnobserved) ? lane.Number : Point.BackgroundLane, out bytes, out frontier)
         : room.TryMakeRoom(layout, lane, newlyPinned, out bytes, out frontier);
 
-    /// <summary>Notes what transfers pin that are open on the lane. They may outlast the step that makes their sequence live, so they count beside it.</summary>
-    private void Pin(LaneState lane, long bytes)
+    /// <summary>Notes what a transfer pins that is open on the lane. It may outlast the step that makes its sequence live, so it counts beside it.</summary>
+    private void Pin(LaneState lane, Point signal, long bytes)
     {
         if (bytes > 0)
         {
-            state.PinTransfer(lane, lane.Transfers.Signal, bytes);
+            state.PinTransfer(lane, signal, bytes);
         }
     }
 
