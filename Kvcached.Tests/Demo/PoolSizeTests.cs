@@ -61,6 +61,8 @@ public class PoolSizeTests
         void Step(params ReadOnlySpan<KvStepItem> batch)
         {
             var step = lane.Begin(batch);
+            // An end counts once its begin has been observed.
+            Assert.True(cache.Wait(step.Begin, TimeSpan.FromMinutes(1)));
             step.End.Timeline.Signal(step.End.Value);
             Assert.True(cache.Wait(step.End, TimeSpan.FromMinutes(1)));
         }
