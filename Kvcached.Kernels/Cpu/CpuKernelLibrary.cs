@@ -39,6 +39,12 @@ public static unsafe class CpuKernelLibrary
     /// <summary>Writes the page tables of a step: <see cref="PageTableArguments"/>.</summary>
     public const string PageTable = "tables.pages";
 
+    /// <summary>Copies what a step's sequences had before it from their blocks to their windows: <see cref="WindowArguments"/>.</summary>
+    public const string GatherWindows = "windows.gather";
+
+    /// <summary>Copies a step's new tokens from windows to blocks: <see cref="WindowArguments"/>.</summary>
+    public const string StoreWindows = "windows.store";
+
     /// <summary>All built-in kernels.</summary>
     public static IReadOnlyList<CpuKernel> All { get; } =
     [
@@ -54,6 +60,8 @@ public static unsafe class CpuKernelLibrary
         new(Gather, &GatherKernel.Items, &GatherKernel.Run),
         new(Scatter, &ScatterKernel.Items, &ScatterKernel.Run),
         new(PageTable, &PageTableKernel.Items, &PageTableKernel.Run),
+        new(GatherWindows, &WindowKernel<GatherCopy>.Items, &WindowKernel<GatherCopy>.Run),
+        new(StoreWindows, &WindowKernel<StoreCopy>.Items, &WindowKernel<StoreCopy>.Run),
         StampKernel.Kernel,
         VerifyKernel.Kernel,
     ];

@@ -74,11 +74,18 @@ internal sealed class EngineRig
     public int Register(ClientState client, params KvLayout[] layouts) =>
         Engine.RegisterModel(client, [.. layouts.Select(layout => layout.ToShape())], [.. layouts.Select(layout => layout.WindowTokens)]);
 
-    public LaneState OpenLane(ClientState? client = null, int depth = 4, int maxBatch = 8, int maxLayouts = 4)
+    public LaneState OpenLane(ClientState? client = null, int depth = 4, int maxBatch = 8, int maxLayouts = 4, bool windows = false)
     {
         Assert.True(Engine.NextLane < LanesKept);
         var bytes = LaneState.RingBytes(depth, maxBatch, maxLayouts);
-        return Engine.OpenLane(client ?? Client, new LaneMemory(depth, maxBatch, maxLayouts, new PlainMemory("views", bytes), new PlainMemory("staging", bytes, MemoryKind.Host)));
+        return Engine.OpenLane(client ?? Client, new LaneMemory(depth, maxBatch, maxLayouts, new PlainMemory("views", bytes), new PlainMemory("staging", bytes, MemoryKind.Host), Windows: windows ? OpenWindows(depth, maxBatch, maxLayouts) : null));
+    }
+
+    private static WindowRing OpenWindows(int depth, int maxBatch, int maxLayouts)
+    {
+        var options = new KvLaneOptions { Depth = depth, MaxBatch = maxBatch, MaxLayouts = maxLayouts };
+        var bytes = WindowRing.BytesOf(options);
+        return new WindowRing(options, new PlainMemory("windows", bytes), new PlainMemory("staged windows", bytes, MemoryKind.Host), new PlainKernel("gather"), new PlainKernel("store"));
     }
 
     public SequenceHandle Create(ClientState? client = null, int? model = null) => Engine.Sequences.Create(client ?? Client, model ?? Model);
@@ -155,3 +162,6 @@ internal sealed class EngineRig
     /// <summary>Everything that a step begun by mistake could have changed.</summary>
     public string Snapshot() => $"{Counters} {Engine.State.Pool.UsedBytes} {Engine.State.Rows.Pool.UsedBytes} {Engine.State.Cold.Pool.UsedBytes} {string.Join(',', Engine.State.Lanes.Select(lane => lane?.Begun))}";
 }
+
+/// <summary>A kernel that nothing runs.</summary>
+internal sealed class PlainKernel(string name) : DeviceKernel(name);

@@ -80,7 +80,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     public long DeviceBytes { get; private set; }
 
     /// <summary>Makes queues, timelines and memory of a lane, then the lane.</summary>
-    /// <exception cref="KernelNotFoundException">The lane is to have page tables, and the device has no kernel that writes them.</exception>
+    /// <exception cref="KernelNotFoundException">The lane is to have page tables, and the device has no kernel that writes them; or windows, and it has none that gathers them.</exception>
     public LaneState OpenLane(ClientState client, KvLaneOptions options)
     {
         var number = Engine.NextLane;
@@ -106,6 +106,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         var pageTables = options.MaxPages == 0
             ? null
             : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}"), _device.LoadKernel(CpuKernelLibrary.PageTable));
+        var windows = options.Windows ? OpenWindows(options, number) : null;
         AddQueue(number, TimelineKind.In, $"lane {number} in");
         AddQueue(number, TimelineKind.Out, $"lane {number} out");
         foreach (var kind in (ReadOnlySpan<TimelineKind>)[TimelineKind.Begin, TimelineKind.End, TimelineKind.In, TimelineKind.Out])
@@ -113,7 +114,15 @@ internal sealed class EngineHost : ISubmitter, IDisposable
             AddTimeline(number, kind, $"lane {number} {kind}");
         }
 
-        return Engine.OpenLane(client, new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables));
+        return Engine.OpenLane(client, new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables, windows));
+    }
+
+    private WindowRing OpenWindows(KvLaneOptions options, int number)
+    {
+        var bytes = WindowRing.BytesOf(options);
+        var (ring, staging) = (Allocate(bytes, MemoryKind.Device, $"windows of lane {number}"), Allocate(bytes, MemoryKind.Host, $"staged windows of lane {number}"));
+        DeviceBytes += bytes;
+        return new WindowRing(options, ring, staging, _device.LoadKernel(CpuKernelLibrary.GatherWindows), _device.LoadKernel(CpuKernelLibrary.StoreWindows));
     }
 
     public DeviceTimeline Timeline(int lane, TimelineKind kind) => _timelines[Point.TimelineOf(lane, kind)]!;

@@ -1,6 +1,7 @@
 using Kvcached.Devices;
 using Kvcached.Engine;
 using Kvcached.Kernels;
+using Kvcached.Kernels.Cpu;
 using Kvcached.Memory;
 using Kvcached.Sequences;
 
@@ -70,7 +71,7 @@ public sealed class KvCache : IDisposable
     public KvModel RegisterModel(string name, params ReadOnlySpan<KvLayout> layouts)
     {
         ArgumentNullException.ThrowIfNull(name);
-        KvCacheOptions.Check(nameof(layouts), layouts.Length, 1, 64, 1);
+        KvCacheOptions.Check(nameof(layouts), layouts.Length, 1, ModelState.MaxLayouts, 1);
         var shapes = new KvShape[layouts.Length];
         var windows = new int[layouts.Length];
         for (var i = 0; i < layouts.Length; i++)
@@ -216,8 +217,13 @@ public sealed class KvCache : IDisposable
                 CompactedSegments = counters.CompactedSegments,
                 PoolPresentBytes = state.Pool.PresentBytes,
                 PoolPinnedBytes = state.Pool.CarvedBytes,
-                ResidentBlocks = state.Pool.UsedBlocks,
-                ResidentBytes = state.Pool.UsedBytes,
+                ResidentBlocks = state.Pool.UsedBlocks - state.Windows,
+                ResidentBytes = state.Pool.UsedBytes - state.WindowBytes,
+                WindowBytes = state.WindowBytes,
+                WindowsGrown = counters.WindowsGrown,
+                WindowsMoved = counters.WindowsMoved,
+                WindowsDropped = counters.WindowsDropped,
+                BytesGathered = counters.BytesGathered,
                 ColdBlocks = state.Cold.Pool.UsedBlocks,
                 ColdBytes = state.Cold.Pool.UsedBytes,
                 ColdBytesPeak = state.Cold.Pool.UsedBytesPeak,
@@ -334,6 +340,42 @@ public sealed class KvCache : IDisposable
         {
             ThrowIfClosed();
             _host.Engine.Sequences.Free(_client, handle);
+        }
+    }
+
+    internal void OpenWindow(SequenceHandle handle, int layout)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            _host.Engine.Sequences.OpenWindow(_client, handle, layout);
+        }
+    }
+
+    internal void CloseWindow(SequenceHandle handle, int layout)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            _host.Engine.Sequences.CloseWindow(_client, handle, layout);
+        }
+    }
+
+    internal long WindowBytes(SequenceHandle handle, int layout)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            return _host.Engine.Sequences.WindowBytes(_client, handle, layout);
+        }
+    }
+
+    internal WindowArguments WindowArguments(KvLane lane, ulong number, int layout)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            return _host.Engine.WindowArguments(lane.State, number, layout);
         }
     }
 

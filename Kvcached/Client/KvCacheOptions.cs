@@ -77,6 +77,9 @@ public sealed record KvLaneOptions
     /// </summary>
     public int MaxPages { get; init; }
 
+    /// <summary>Whether sequences with a contiguous window (<see cref="KvSequence.OpenWindow"/>) may take steps on the lane.</summary>
+    public bool Windows { get; init; }
+
     internal void Validate()
     {
         KvCacheOptions.Check(nameof(Depth), Depth, 1, 1024, 1);

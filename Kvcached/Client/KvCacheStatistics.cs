@@ -54,6 +54,21 @@ public record struct KvCacheStatistics
     /// <summary>Bytes of blocks on the device now.</summary>
     public long ResidentBytes { get; init; }
 
+    /// <summary>Bytes of the pool that contiguous windows have now.</summary>
+    public long WindowBytes { get; init; }
+
+    /// <summary>Times that a window's run of units was doubled in place.</summary>
+    public long WindowsGrown { get; init; }
+
+    /// <summary>Times that a window went to a larger run, into which it was gathered again.</summary>
+    public long WindowsMoved { get; init; }
+
+    /// <summary>Windows given up to make room.</summary>
+    public long WindowsDropped { get; init; }
+
+    /// <summary>Bytes that steps gathered into windows.</summary>
+    public long BytesGathered { get; init; }
+
     /// <summary>Cold copies now.</summary>
     public long ColdBlocks { get; init; }
 

@@ -68,6 +68,20 @@ public sealed class KvLane
         return State.ViewRing.Address + (ulong)State.ViewOffset(step, layout);
     }
 
+    internal ulong WindowsAddress(ulong step, int layout) => WindowsOf(layout).AddressesOf(step, layout);
+
+    internal void StoreWindows(ulong step, int layout, CommandList commands)
+    {
+        ArgumentNullException.ThrowIfNull(commands);
+        WindowsOf(layout).Store(commands, step, layout, Cache.WindowArguments(this, step, layout));
+    }
+
+    private WindowRing WindowsOf(int layout)
+    {
+        KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);
+        return State.Windows ?? throw new KvException(KvError.InvalidArgument, "The lane was opened without windows.");
+    }
+
     internal PageTable PageTable(ulong step, int layout)
     {
         KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);
@@ -108,6 +122,20 @@ public readonly record struct KvStep
     /// </summary>
     /// <exception cref="KvException">The lane was opened with <see cref="KvLaneOptions.MaxPages"/> 0.</exception>
     public PageTable PageTable(int layout = 0) => Lane.PageTable(Number, layout);
+
+    /// <summary>
+    /// Device address of ulong[batch]: the address of each sequence's window of a layout, 0 where it has none open or its view is refused. What
+    /// contiguous kernels take as <c>KvBatch.Buffers</c>.
+    /// </summary>
+    /// <exception cref="KvException">The lane was opened without windows.</exception>
+    public ulong WindowsAddress(int layout = 0) => Lane.WindowsAddress(Number, layout);
+
+    /// <summary>
+    /// Adds the launch that copies the step's new tokens from windows to blocks, for sequences with a window: after the kernels that write them
+    /// there, before the end point. Kernels that write to both need none.
+    /// </summary>
+    /// <exception cref="KvException">The lane was opened without windows, the step's model has no such layout, or the step is not one of the lane's last.</exception>
+    public void StoreWindows(CommandList commands, int layout = 0) => Lane.StoreWindows(Number, layout, commands);
 
     private KvLane Lane => _lane is null
         ? throw new KvException(KvError.InvalidArgument, "The default step is of no lane.")

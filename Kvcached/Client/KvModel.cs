@@ -35,6 +35,10 @@ public sealed class KvModel
         return _shapes[layout];
     }
 
+    /// <summary>Strides of a layout's contiguous windows, to pass to contiguous kernels. The same for every window, whatever its size.</summary>
+    /// <exception cref="KvException">The model has no such layout.</exception>
+    public KvShape WindowShape(int layout = 0) => Kernels.WindowShape.Of(Shape(layout));
+
     /// <summary>Creates an empty sequence.</summary>
     /// <exception cref="KvException">The cache holds as many sequences as it may, or is closed.</exception>
     public KvSequence CreateSequence() => Cache.CreateSequence(this);

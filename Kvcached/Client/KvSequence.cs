@@ -52,6 +52,17 @@ public readonly record struct KvSequence
     /// <returns>Moves enqueued.</returns>
     public int Move(KvLane lane, int maxBlocks) => Cache.Move(lane, Handle, maxBlocks);
 
+    /// <summary>
+    /// Opens the sequence's contiguous window for a layout: from the next step begun on, device memory in which its tokens lie in order, for kernels
+    /// that know of no table (<see cref="KvStep.WindowsAddress"/>). The first such step gathers what there is, on the device.
+    /// </summary>
+    /// <exception cref="KvException">The model has no such layout, the layout has a sliding window, or the window is open.</exception>
+    public KvWindow OpenWindow(int layout = 0)
+    {
+        Cache.OpenWindow(Handle, layout);
+        return new KvWindow(this, layout);
+    }
+
     /// <summary>Frees the sequence. Steps in flight that read it are not disturbed.</summary>
     public void Free() => Cache.Free(Handle);
 }

@@ -93,6 +93,30 @@ internal sealed class AccessTracker(TimelineTable timelines)
         block.Writer = end;
     }
 
+    /// <summary>
+    /// A step uses a window, whose bytes from before are its own. What is gathered, the publish copies: it reads blocks that the sequence's last step
+    /// writes, and writes bytes that steps read. What is not, the step's kernels write, as they do a new block.
+    /// </summary>
+    public void Window(Submission publish, SequenceState sequence, ref readonly Frontier bytes, bool isGathered, Point end)
+    {
+        foreach (var point in bytes.Points)
+        {
+            if (!IsStep(point))
+            {
+                publish.Wait(point, IsCopyOut(point) ? WaitReason.NewBlockAfterCopyOut : WaitReason.NewBlockAfterTransfer);
+            }
+            else if (isGathered || point.Lane != end.Lane)
+            {
+                publish.Wait(point, WaitReason.GatherAfterReaders);
+            }
+        }
+
+        if (isGathered)
+        {
+            publish.Wait(sequence.LastStep, WaitReason.GatherAfterWriter);
+        }
+    }
+
     /// <summary>A publish writes a row that was another's.</summary>
     public void Row(Submission publish, ref readonly Frontier row)
     {
@@ -113,6 +137,12 @@ internal sealed class AccessTracker(TimelineTable timelines)
 
         frontier.Add(block.Writer, timelines);
         frontier.Add(block.CopyOut, timelines);
+        if (block.IsWindow)
+        {
+            // No step has waited yet for what it has got since the last one.
+            frontier.Add(sequence.Rows[block.Row].Window!.Fresh.Points, timelines);
+        }
+
         return frontier;
     }
 

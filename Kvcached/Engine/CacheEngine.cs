@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Kvcached.Kernels;
+using Kvcached.Kernels.Cpu;
 using Kvcached.Memory;
 using Kvcached.Sequences;
 
@@ -36,10 +37,11 @@ internal sealed class CacheEngine
         var coldSlots = new ColdSlots(State);
         var loop = new TransferLoop(State, coldSlots);
         _compactor = new Compactor(State, loop);
-        var room = new RoomMaker(State, loop, coldSlots, _compactor);
-        _planner = new StepPlanner(State, loop, room);
-        _sequences = new SequenceCommands(State, loop);
-        Transfers = new SequenceTransfers(State, loop, room, _sequences);
+        var windows = new Windows(State);
+        var room = new RoomMaker(State, loop, coldSlots, _compactor, windows);
+        _planner = new StepPlanner(State, loop, room, windows);
+        _sequences = new SequenceCommands(State, loop, windows);
+        Transfers = new SequenceTransfers(State, loop, room, _sequences, windows);
         _cleanAhead = new CleanAhead(State, loop, room);
     }
 
@@ -108,12 +110,12 @@ internal sealed class CacheEngine
     /// views. A step that is Busy waits in the lane and is planned by a later <see cref="Turn"/>.
     /// </summary>
     /// <exception cref="KvException">
-    /// The batch is empty, too large, of several models, names a sequence twice or one that is not the client's, or one with more pages than the
-    /// lane's page tables hold.
+    /// The batch is empty, too large, of several models, names a sequence twice or one that is not the client's, one with more pages than the
+    /// lane's page tables hold, or one with a window on a lane without windows.
     /// </exception>
     public KvStepStatus Begin(LaneState lane, ReadOnlySpan<StepRequest> batch)
     {
-        CheckBatch(lane, batch);
+        var model = CheckBatch(lane, batch);
         var depth = (ulong)lane.Depth;
         if (lane.Begun + 1 > lane.Ended + depth)
         {
@@ -124,9 +126,13 @@ internal sealed class CacheEngine
         var step = lane.StepAt(number);
         step.Number = number;
         step.Count = batch.Length;
+        step.Model = model;
+        step.HasWindows = false;
         for (var i = 0; i < batch.Length; i++)
         {
-            step.Items[i] = new StepItemState { Sequence = batch[i].Sequence, NewTokens = batch[i].NewTokens, TruncateAfter = -1 };
+            var windows = State.Sequences[batch[i].Sequence.Index].OpenWindows;
+            step.HasWindows |= windows != 0;
+            step.Items[i] = new StepItemState { Sequence = batch[i].Sequence, NewTokens = batch[i].NewTokens, TruncateAfter = -1, Windows = windows };
         }
 
         if (number == lane.Planned + 1 || RuleFaults.Is(RuleFault.StepOvertaken))
@@ -151,6 +157,20 @@ internal sealed class CacheEngine
     {
         var step = lane.StepAt(number);
         return number > 0 && number <= lane.Begun && step.Number == number ? step.Status : KvStepStatus.Unknown;
+    }
+
+    /// <summary>What the kernels need to know that copy between blocks and windows of a step, but for where the windows lie.</summary>
+    /// <exception cref="KvException">The step's model has no such layout, or the step is not one of the lane's last.</exception>
+    public WindowArguments WindowArguments(LaneState lane, ulong number, int layout)
+    {
+        var step = lane.StepAt(number);
+        if (step.Number != number)
+        {
+            throw new KvException(KvError.InvalidArgument, $"Step {number} is not one of the lane's last {lane.Depth}.");
+        }
+
+        KvCacheOptions.Check(nameof(layout), layout, 0, State.Models[step.Model].Layouts.Length - 1, 1);
+        return State.WindowArgumentsOf(lane, step, layout);
     }
 
     /// <summary>Records that a timeline was read and had reached a value.</summary>
@@ -316,7 +336,8 @@ internal sealed class CacheEngine
         return status;
     }
 
-    private void CheckBatch(LaneState lane, ReadOnlySpan<StepRequest> batch)
+    /// <summary>Checks a batch and returns its model.</summary>
+    private int CheckBatch(LaneState lane, ReadOnlySpan<StepRequest> batch)
     {
         if (batch.Length == 0 || batch.Length > lane.MaxBatch)
         {
@@ -349,6 +370,11 @@ internal sealed class CacheEngine
                 throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} is of another model than the batch's first.");
             }
 
+            if (sequence.OpenWindows != 0 && lane.Windows is null)
+            {
+                throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} has a window; the lane was opened without windows.");
+            }
+
             CheckPages(lane, sequence, newTokens);
             sequence.Plan = State.Plan;
             model = sequence.Model;
@@ -359,6 +385,8 @@ internal sealed class CacheEngine
         {
             throw new KvException(KvError.InvalidArgument, $"The model has {layouts} layouts; the lane has views for {lane.MaxLayouts}.");
         }
+
+        return model;
     }
 
     private void CheckPages(LaneState lane, SequenceState sequence, int newTokens)

@@ -193,7 +193,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane);
 
     /// <summary>The background queue waits for no lane: writers have been observed.</summary>
-    private bool CanMove(ref readonly BlockState block) => state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane;
+    private bool CanMove(ref readonly BlockState block) => !block.IsWindow && (state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane);
 
     /// <summary>Moves all blocks of a segment, or none, to places outside a window of units.</summary>
     private bool TryEmpty(Segment segment, int start, int units, int leastUsed, out long bytes)

@@ -1,4 +1,5 @@
 using Kvcached.Devices;
+using Kvcached.Kernels.Cpu;
 using Kvcached.Memory;
 using Kvcached.Sequences;
 using Kvcached.Tables;
@@ -51,6 +52,10 @@ internal struct EngineCounters
     public long BytesMoved;
     public long CompactedBlocks;
     public long CompactedSegments;
+    public long WindowsGrown;
+    public long WindowsMoved;
+    public long WindowsDropped;
+    public long BytesGathered;
 
     public static EngineCounters operator -(in EngineCounters a, in EngineCounters b) => new()
     {
@@ -66,6 +71,10 @@ internal struct EngineCounters
         BytesMoved = a.BytesMoved - b.BytesMoved,
         CompactedBlocks = a.CompactedBlocks - b.CompactedBlocks,
         CompactedSegments = a.CompactedSegments - b.CompactedSegments,
+        WindowsGrown = a.WindowsGrown - b.WindowsGrown,
+        WindowsMoved = a.WindowsMoved - b.WindowsMoved,
+        WindowsDropped = a.WindowsDropped - b.WindowsDropped,
+        BytesGathered = a.BytesGathered - b.BytesGathered,
     };
 }
 
@@ -122,6 +131,10 @@ internal sealed class EngineState
 
     public EngineCounters Counters;
 
+    /// <summary>Contiguous windows that have bytes of the pool, and how many bytes.</summary>
+    public int Windows;
+    public long WindowBytes;
+
     /// <summary>Counts plans, so that a plan can mark the sequences that it is for.</summary>
     public ulong Plan;
 
@@ -136,6 +149,21 @@ internal sealed class EngineState
     }
 
     public ref readonly ModelLayout LayoutOf(SequenceState sequence, int row) => ref Models[sequence.Model].Layouts[row];
+
+    /// <summary>What the kernels of a step's windows need to know, but for where these lie.</summary>
+    public WindowArguments WindowArgumentsOf(LaneState lane, StepRecord step, int row)
+    {
+        ref readonly var layout = ref Models[step.Model].Layouts[row];
+        return new WindowArguments
+        {
+            Views = lane.ViewRing.Address + (ulong)lane.ViewOffset(step.Number, row),
+            Entries = Rows.Memory.Address,
+            Pool = Options.Pool.Address,
+            Block = layout.Shape,
+            Window = layout.Window,
+            Batch = (uint)step.Count,
+        };
+    }
 
     /// <summary>Adds to (or takes from) what a sequence holds on the device.</summary>
     public void AddResident(SequenceState sequence, long bytes)

@@ -42,6 +42,9 @@ internal readonly record struct ModelLayout(KvShape Shape, int WindowTokens, int
 {
     public bool HasPageTable => Shape.PageShift != 0;
 
+    /// <summary>Strides of contiguous windows.</summary>
+    public KvShape Window { get; } = WindowShape.Of(Shape);
+
     public int TokensPerBlock => 1 << (int)Shape.TokensPerBlockShift;
 
     public long BlockBytes => (long)Shape.BlockBytes;
@@ -64,6 +67,9 @@ internal readonly record struct ModelLayout(KvShape Shape, int WindowTokens, int
 /// <summary>A registered model.</summary>
 internal sealed class ModelState(int client, ModelLayout[] layouts)
 {
+    /// <summary>Most layouts that a model has: a bit for each fits in a word.</summary>
+    public const int MaxLayouts = 64;
+
     public readonly int Client = client;
     public readonly ModelLayout[] Layouts = layouts;
 }
@@ -77,6 +83,9 @@ internal struct StepItemState
     /// <summary>A truncate that the client called after this step and before the next of the sequence, while the step waited; −1 for none.</summary>
     public int TruncateAfter;
     public bool FreeAfter;
+
+    /// <summary>Layouts, one bit for each, whose windows were open when the step was begun: it uses them.</summary>
+    public ulong Windows;
 }
 
 /// <summary>A step that has been begun: its batch and what became of it. Reused every depth steps.</summary>
@@ -84,6 +93,10 @@ internal sealed class StepRecord(int maxBatch)
 {
     public readonly StepItemState[] Items = new StepItemState[maxBatch];
     public int Count;
+    public int Model;
+
+    /// <summary>Whether a sequence of the batch has a window.</summary>
+    public bool HasWindows;
     public ulong Number;
     public KvStepStatus Status;
 
@@ -106,6 +119,7 @@ internal sealed class LaneState
     public readonly DeviceMemory ViewRing;
     public readonly DeviceMemory Staging;
     public readonly PageTableRing? PageTables;
+    public readonly WindowRing? Windows;
     public readonly Submission Out;
     public readonly Submission Transfers;
     public readonly Submission Publish;
@@ -116,7 +130,7 @@ internal sealed class LaneState
         Number = number;
         Client = client;
         (Depth, MaxBatch, MaxLayouts) = (memory.Depth, memory.MaxBatch, memory.MaxLayouts);
-        (ViewRing, Staging, PageTables) = (memory.ViewRing, memory.Staging, memory.PageTables);
+        (ViewRing, Staging, PageTables, Windows) = (memory.ViewRing, memory.Staging, memory.PageTables, memory.Windows);
         Out = new Submission(number, isOut: true, timelines);
         Transfers = new Submission(number, isOut: false, timelines);
         Publish = new Submission(number, isOut: false, timelines);
@@ -193,4 +207,4 @@ internal sealed class LaneState
 }
 
 /// <summary>Memory and sizes of a lane that is being opened.</summary>
-internal readonly record struct LaneMemory(int Depth, int MaxBatch, int MaxLayouts, DeviceMemory ViewRing, DeviceMemory Staging, PageTableRing? PageTables = null);
+internal readonly record struct LaneMemory(int Depth, int MaxBatch, int MaxLayouts, DeviceMemory ViewRing, DeviceMemory Staging, PageTableRing? PageTables = null, WindowRing? Windows = null);

@@ -3,15 +3,19 @@ using Kvcached.Sequences;
 
 namespace Kvcached.Engine;
 
-/// <summary>Finds bytes of the pool for the blocks of a plan: what is free, then what other layouts waste, then what victims give up, then a window of units emptied for the layout.</summary>
-internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots coldSlots, Compactor compactor)
+/// <summary>Finds bytes of the pool for the blocks of a plan: what is free, then what other layouts waste, then contiguous windows, which are copies, then what victims give up, then a window of units emptied for the layout.</summary>
+internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots coldSlots, Compactor compactor, Windows windows)
 {
     private readonly VictimSearch _victims = new(state, coldSlots);
+
+    /// <summary>Whether blocks of the plan's own sequences have been evicted, other than those out of sight: what the plan counted on is to be measured again.</summary>
+    public bool TookOwn { get; private set; }
 
     /// <summary>Starts a new search for victims: call once a plan.</summary>
     /// <param name="sparesOwn">Whether the plan's own sequences keep even those blocks that have left their sliding window.</param>
     public void BeginPlan(bool sparesOwn)
     {
+        TookOwn = false;
         _victims.Begin(sparesOwn);
         coldSlots.Begin();
     }
@@ -26,13 +30,30 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
     {
         while (!state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier))
         {
-            if (!compactor.TryMakeSegment(layout, lane) && !TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane, newlyPinned))
+            if (!compactor.TryMakeSegment(layout, lane) && !TryDropWindow(lane) && !TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane, newlyPinned))
             {
                 return false;
             }
         }
 
         return true;
+    }
+
+    /// <summary>
+    /// Finds a run of units for a window, as for a block; at last it evicts blocks of the plan's own sequences that lie in the way, which come back
+    /// elsewhere with the step. Before the plan reserves blocks.
+    /// </summary>
+    public bool TryMakeRun(int layout, LaneState lane, long newlyPinned, out BlockAddress bytes, out Frontier frontier)
+    {
+        if (TryMakeRoom(layout, lane, newlyPinned, out bytes, out frontier))
+        {
+            return true;
+        }
+
+        TookOwn = _victims.TakesOwn = true;
+        var isMade = TryEmptyWindow(layout, lane, newlyPinned) && state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier);
+        _victims.TakesOwn = false;
+        return isMade;
     }
 
     /// <summary>Evicts blocks that have left the sliding window of one of the plan's sequences. False if some are left.</summary>
@@ -47,6 +68,31 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         }
 
         return true;
+    }
+
+    /// <summary>Empties the units behind a run that is its buddy's lower half, so that it can double where it lies.</summary>
+    /// <returns>False if it is the upper half, or something keeps them.</returns>
+    public bool TryEmptyBehind(int start, int order, LaneState lane)
+    {
+        var (behind, units) = (start + (1 << order), 1 << order);
+        return (start & units) == 0 && behind + units <= state.Pool.Units.Count && _victims.CanEmpty(behind, units, lane) && TryEmpty(behind, units, lane);
+    }
+
+    private bool TryDropWindow(LaneState lane)
+    {
+        if (!_victims.TryNextWindow(lane, out var sequence, out var number))
+        {
+            return false;
+        }
+
+        DropWindow(sequence, number);
+        return true;
+    }
+
+    private void DropWindow(SequenceState sequence, int number)
+    {
+        windows.Drop(sequence, sequence.Rows[state.Blocks[number].Row].Window!);
+        state.Counters.WindowsDropped++;
     }
 
     private bool TryEvictOne(int layout, LaneState lane)
@@ -98,13 +144,25 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
             for (var block = 0; segment.State == SegmentState.InUse && block < segment.Fresh; block++)
             {
                 var use = segment.Uses[block];
-                if (use.IsHeld && !loop.TryEvict(state.Sequences[state.Blocks[use.Holder].Sequence], use.Holder, lane))
+                if (use.IsHeld && !TryGiveUp(use.Holder, lane))
                 {
                     return false;
                 }
             }
         }
 
+        return true;
+    }
+
+    private bool TryGiveUp(int number, LaneState lane)
+    {
+        var sequence = state.Sequences[state.Blocks[number].Sequence];
+        if (!state.Blocks[number].IsWindow)
+        {
+            return loop.TryEvict(sequence, number, lane);
+        }
+
+        DropWindow(sequence, number);
         return true;
     }
 }

@@ -7,7 +7,7 @@ namespace Kvcached.Engine;
 /// Commands on sequences. Truncate and free apply to steps begun later: where a step of the sequence still waits, they are noted on that step
 /// and done once it has been planned.
 /// </summary>
-internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
+internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Windows windows)
 {
     public const int MaxTokens = int.MaxValue / 2;
 
@@ -81,6 +81,14 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
         sequence.CommittedTokens += count;
     }
 
+    /// <summary>Opens a sequence's contiguous window for a layout, for steps begun later.</summary>
+    public void OpenWindow(ClientState client, SequenceHandle handle, int layout) => windows.Open(FindWithLayout(client, handle, layout), layout);
+
+    /// <summary>Closes a window, for steps begun later.</summary>
+    public void CloseWindow(ClientState client, SequenceHandle handle, int layout) => windows.Close(FindWithLayout(client, handle, layout), layout);
+
+    public long WindowBytes(ClientState client, SequenceHandle handle, int layout) => windows.BytesOf(FindWithLayout(client, handle, layout), layout);
+
     /// <summary>Lets go of what ended steps pinned.</summary>
     public void EndSteps(LaneState lane)
     {
@@ -142,7 +150,16 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
             {
                 CountBegun(lane, sequence);
             }
+
+            windows.DropClosed(sequence);
         }
+    }
+
+    private SequenceState FindWithLayout(ClientState client, SequenceHandle handle, int layout)
+    {
+        var sequence = Find(client, handle);
+        KvCacheOptions.Check(nameof(layout), layout, 0, state.Models[sequence.Model].Layouts.Length - 1, 1);
+        return sequence;
     }
 
     private bool IsFreed(SequenceState sequence) => sequence.WaitingSteps > 0 && LastWaiting(sequence).FreeAfter;
@@ -182,6 +199,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop)
 
             row.DirtyHigh = Math.Min(row.DirtyHigh, row.Count);
             row.CleanCursor = Math.Min(row.CleanCursor, Math.Max(0, row.Count - 1));
+            windows.Truncate(sequence, r);
         }
 
         loop.DropRowsIfEmpty(sequence);

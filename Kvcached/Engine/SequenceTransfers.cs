@@ -7,7 +7,7 @@ namespace Kvcached.Engine;
 /// Commands that move a sequence's blocks apart from any step. They take what room there is and do as much as it allows; behind another lane's
 /// reservation, or beyond what the client may pin, they do nothing more.
 /// </summary>
-internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, RoomMaker room, SequenceCommands sequences)
+internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, RoomMaker room, SequenceCommands sequences, Windows windows)
 {
     private readonly Reservations _reservations = new();
 
@@ -156,6 +156,11 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
         }
 
         Pin(lane, lane.Out.Signal, pinned);
+        if (drop)
+        {
+            windows.DropAll(sequence);
+        }
+
         loop.DropRowsIfEmpty(sequence);
         loop.Flush(lane);
         return done;

@@ -8,9 +8,9 @@ namespace Kvcached.Engine;
 /// Plans a step against limits and reserves all that it needs, then commits it whole, or gives the reservations back (I10). Evictions made on
 /// the way stand: they are complete by themselves.
 /// </summary>
-internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMaker room)
+internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMaker room, Windows windows)
 {
-    private readonly StepPublisher _publisher = new(state, loop);
+    private readonly StepPublisher _publisher = new(state, loop, windows);
     private readonly Reservations _reservations = new();
     private long[] _blocksByLayout = [];
 
@@ -32,6 +32,17 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         }
 
         var isOverPinned = demand.NewlyPinned + demand.NewlyPinnedRows > 0 && !state.CanPin(lane.Client, demand.NewlyPinned, demand.NewlyPinnedRows);
+        if (!isOverPinned && step.HasWindows)
+        {
+            if (!TryGrowWindows(lane, step, demand.NewlyPinned))
+            {
+                return Postpone(lane, step, isOverPinned: false);
+            }
+
+            // Blocks of its own that were in the way come back with it.
+            isOverPinned = room.TookOwn && !(TryMeasure(step, out demand) && state.CanPin(lane.Client, demand.NewlyPinned, demand.NewlyPinnedRows));
+        }
+
         if (isOverPinned || !TryReserve(lane, step, demand.NewlyPinned))
         {
             return Postpone(lane, step, isOverPinned);
@@ -112,7 +123,8 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             for (var r = 0; r < layouts.Length; r++)
             {
                 MeasureRow(sequence, r, item.NewTokens, layouts[r], ref demand);
-                if (demand.Bytes > state.Options.Pool.Bytes)
+                var fits = !Windows.IsOpen(item.Windows, r) || TryMeasureWindow(sequence, r, item.NewTokens, layouts[r], ref demand);
+                if (!fits || demand.Bytes > state.Options.Pool.Bytes)
                 {
                     return false;
                 }
@@ -138,12 +150,39 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             demand.NewlyPinnedRows += RowHeap.BytesOf(RowHeap.CapacityFor(count));
         }
 
-        if (layout.PoolLayout >= _blocksByLayout.Length)
+        CountBlocks(layout.PoolLayout, count - row.FirstVisible);
+    }
+
+    /// <summary>What a window needs: as if it did not grow in place, and its bytes went back where no point keeps them.</summary>
+    /// <returns>False if the pool has no run as long.</returns>
+    private bool TryMeasureWindow(SequenceState sequence, int r, int newTokens, in ModelLayout layout, ref Demand demand)
+    {
+        var window = sequence.Rows[r].Window!;
+        var order = windows.OrderFor(layout, sequence.Tokens + newTokens);
+        if (order < 0)
         {
-            Array.Resize(ref _blocksByLayout, layout.PoolLayout + 1);
+            return false;
         }
 
-        _blocksByLayout[layout.PoolLayout] += count - row.FirstVisible;
+        if (windows.BytesOf(window) < windows.BytesOf(order))
+        {
+            demand.NewBytes += windows.BytesOf(order);
+            demand.NewlyPinned += windows.BytesOf(order) - windows.UnpinnedBytesOf(sequence, window);
+        }
+
+        demand.Bytes += Math.Max(windows.BytesOf(order), windows.BytesOf(window));
+        CountBlocks(windows.PoolLayoutOf(order), 1);
+        return true;
+    }
+
+    private void CountBlocks(int poolLayout, int blocks)
+    {
+        if (poolLayout >= _blocksByLayout.Length)
+        {
+            Array.Resize(ref _blocksByLayout, poolLayout + 1);
+        }
+
+        _blocksByLayout[poolLayout] += blocks;
     }
 
     /// <summary>Whether a step is larger than the client's share, or than an empty pool or heap.</summary>
@@ -163,6 +202,27 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             || demand.Bytes > client.MaxPinnedBytes
             || demand.RowBytes > Math.Min(client.MaxPinnedRowBytes, state.Options.Entries.Bytes)
             || demand.MaxRowEntries > state.Rows.MaxEntries;
+    }
+
+    /// <summary>
+    /// Gives windows the runs that they need: before any block gets bytes, which could be those that a window grows into. A run stays with its
+    /// window should the step turn out Busy: like any other it is given up to whoever needs it.
+    /// </summary>
+    private bool TryGrowWindows(LaneState lane, StepRecord step, long newlyPinned)
+    {
+        foreach (ref var item in step.Batch)
+        {
+            var sequence = state.Sequences[item.Sequence.Index];
+            for (var r = 0; item.Windows >> r != 0 && r < ModelState.MaxLayouts && !sequence.Refused; r++)
+            {
+                if (Windows.IsOpen(item.Windows, r) && !TryGrowWindow(lane, newlyPinned, sequence, r, windows.OrderFor(state.LayoutOf(sequence, r), sequence.Tokens + item.NewTokens)))
+                {
+                    return false;
+                }
+            }
+        }
+
+        return true;
     }
 
     private bool TryReserve(LaneState lane, StepRecord step, long newlyPinned)
@@ -197,6 +257,38 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             }
         }
 
+        return true;
+    }
+
+    /// <summary>
+    /// Grows a window in place. Where that cannot be: into a larger run that is free, into the units behind it once they have been emptied, or into a
+    /// larger run that is. Into another run the publish gathers all of it.
+    /// </summary>
+    private bool TryGrowWindow(LaneState lane, long newlyPinned, SequenceState sequence, int r, int order)
+    {
+        var window = sequence.Rows[r].Window!;
+        if (windows.TryGrow(sequence, window, order, lane))
+        {
+            return true;
+        }
+
+        var isFree = windows.TryAllocate(order, lane, out var bytes, out var frontier);
+        while (!isFree && window.HasBytes && room.TryEmptyBehind(windows.RunOf(window), window.Order, lane))
+        {
+            if (windows.TryGrow(sequence, window, order, lane))
+            {
+                return true;
+            }
+        }
+
+        state.Counters.WindowsMoved += window.HasBytes ? 1 : 0;
+        windows.Drop(sequence, window);
+        if (!isFree && !room.TryMakeRun(windows.PoolLayoutOf(order), lane, newlyPinned, out bytes, out frontier))
+        {
+            return false;
+        }
+
+        windows.Give(sequence, r, order, bytes, in frontier);
         return true;
     }
 

@@ -10,20 +10,26 @@ namespace Kvcached.Engine;
 /// Commits a step that has been planned: reloads, then the publish, which writes dirty and new entries and the views and signals the begin
 /// point. A resident decode step costs one pass over its batch.
 /// </summary>
-internal sealed class StepPublisher(EngineState state, TransferLoop loop)
+internal sealed class StepPublisher(EngineState state, TransferLoop loop, Windows windows)
 {
     public void Commit(LaneState lane, StepRecord step, Reservations reservations)
     {
         var end = lane.EndOf(step.Number);
         lane.Publish.Open(lane.BeginOf(step.Number));
         var views = StageViews(lane, step);
-        var layouts = LayoutsOf(step);
+        var layouts = state.Models[step.Model].Layouts;
+        var gathering = 0UL;
         for (var i = 0; i < step.Count; i++)
         {
             ref var item = ref step.Items[i];
             var sequence = state.Sequences[item.Sequence.Index];
             for (var r = 0; r < layouts.Length; r++)
             {
+                if (Windows.IsOpen(item.Windows, r) && !sequence.Refused && CommitWindow(lane, step, i, r, end))
+                {
+                    gathering |= 1UL << r;
+                }
+
                 ref var view = ref views[(r * lane.MaxBatch) + i];
                 view = sequence.Refused
                     ? new SequenceView { Flags = ViewFlags.Refused, SequenceId = sequence.Id }
@@ -36,7 +42,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
             }
         }
 
-        PublishViews(lane, step, layouts);
+        PublishViews(lane, step, layouts, gathering);
         if (RuleFaults.Is(RuleFault.PublishBeforeCopyIn) && lane.Transfers.IsOpen)
         {
             FlushWrongly(lane);
@@ -52,7 +58,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
     {
         lane.Publish.Open(lane.BeginOf(step.Number));
         var views = StageViews(lane, step);
-        var layouts = LayoutsOf(step);
+        var layouts = state.Models[step.Model].Layouts;
         for (var i = 0; i < step.Count; i++)
         {
             var sequence = state.Sequences[step.Items[i].Sequence.Index];
@@ -63,7 +69,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
             }
         }
 
-        PublishViews(lane, step, layouts);
+        PublishViews(lane, step, layouts, gathering: 0);
         loop.Flush(lane);
         lane.Publish.Submit(state.Submitter);
         state.Counters.RefusedSteps++;
@@ -104,6 +110,16 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
             FirstVisibleBlock = (uint)row.FirstVisible,
             SequenceId = sequence.Id,
         };
+    }
+
+    /// <summary>Stages the address of a window. Returns whether the publish has to gather tokens into it.</summary>
+    private bool CommitWindow(LaneState lane, StepRecord step, int i, int r, Point end)
+    {
+        var sequence = state.Sequences[step.Items[i].Sequence.Index];
+        var (offset, first) = windows.Commit(lane.Publish, sequence, r, step.Items[i].NewTokens, end);
+        lane.Windows!.StagedAddresses(step.Number, r)[i] = state.Options.Pool.Address + (ulong)offset;
+        lane.Windows.StagedFirst(step.Number, r)[i] = (uint)first;
+        return first < sequence.Tokens;
     }
 
     /// <summary>The step writes into a block that has tokens: its cold copy is of a version that no longer is (I7).</summary>
@@ -177,13 +193,14 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
         state.Policy.Touch(sequence);
     }
 
-    private static Span<SequenceView> StageViews(LaneState lane, StepRecord step) =>
-        MemoryMarshal.Cast<byte, SequenceView>(lane.Staging.HostSpan(lane.StagingOffset(step.Number, 0), lane.MaxLayouts * lane.MaxBatch * SequenceView.Bytes));
+    private Span<SequenceView> StageViews(LaneState lane, StepRecord step)
+    {
+        lane.Windows?.Clear(step.Number, state.Models[step.Model].Layouts.Length, step.Count);
+        return MemoryMarshal.Cast<byte, SequenceView>(lane.Staging.HostSpan(lane.StagingOffset(step.Number, 0), lane.MaxLayouts * lane.MaxBatch * SequenceView.Bytes));
+    }
 
-    private ModelLayout[] LayoutsOf(StepRecord step) => state.Models[state.Sequences[step.Items[0].Sequence.Index].Model].Layouts;
-
-    /// <summary>Writes the views, and page tables of them: entries have been written before.</summary>
-    private void PublishViews(LaneState lane, StepRecord step, ModelLayout[] layouts)
+    /// <summary>Writes the views, and page tables and windows of them: entries have been written before.</summary>
+    private void PublishViews(LaneState lane, StepRecord step, ModelLayout[] layouts, ulong gathering)
     {
         for (var r = 0; r < layouts.Length; r++)
         {
@@ -193,6 +210,8 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop)
             {
                 lane.PageTables?.Publish(lane.Publish.Commands, step.Number, r, layouts[r].Shape, lane.ViewRing.Address + (ulong)offset, step.Count, state.Rows.Memory.Address);
             }
+
+            lane.Windows?.Publish(lane.Publish.Commands, step.Number, r, state.WindowArgumentsOf(lane, step, r), Windows.IsOpen(gathering, r));
         }
     }
 

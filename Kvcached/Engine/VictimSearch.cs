@@ -11,12 +11,18 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
 {
     private Cursor[] _cursors = [];
 
+    private Cursor _windows;
     private bool _sparesOwn;
+
+    /// <summary>Whether blocks of the plan's own sequences are victims too.</summary>
+    public bool TakesOwn { get; set; }
 
     public void Begin(bool sparesOwn)
     {
         _sparesOwn = sparesOwn;
+        TakesOwn = false;
         _cursors.AsSpan().Clear();
+        _windows = default;
         while (state.Policy.First() is { ResidentBytes: 0 } empty)
         {
             state.Policy.Forget(empty);
@@ -52,6 +58,30 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
         return false;
     }
 
+    /// <summary>Finds the next contiguous window whose bytes the lane may use. A plan sees every one at most once.</summary>
+    public bool TryNextWindow(LaneState lane, out SequenceState sequence, out int number)
+    {
+        if (state.WindowBytes > 0 && !_windows.Started)
+        {
+            _windows = new Cursor { Started = true, Sequence = state.Policy.First() };
+        }
+
+        for (; state.WindowBytes > 0 && _windows.Sequence is { } candidate; _windows = new Cursor { Started = true, Sequence = state.Policy.Next(candidate) })
+        {
+            while (candidate.WindowBytes > 0 && _windows.Row < state.Models[candidate.Model].Layouts.Length)
+            {
+                if (candidate.Rows[_windows.Row++].Window is { HasBytes: true } window && IsVictim(candidate, window.Block, lane))
+                {
+                    (sequence, number) = (candidate, window.Block);
+                    return true;
+                }
+            }
+        }
+
+        (sequence, number) = (null!, 0);
+        return false;
+    }
+
     /// <summary>Chooses the window of units that is cheapest to empty for a layout whose own blocks gave nothing.</summary>
     public bool TryChooseWindow(int layout, LaneState lane, out int start)
     {
@@ -70,6 +100,9 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
 
         return start >= 0;
     }
+
+    /// <summary>Whether all that lies in a window of units is free or a victim.</summary>
+    public bool CanEmpty(int first, int size, LaneState lane) => CostOf(first, size, layout: -1, lane, long.MaxValue) < long.MaxValue;
 
     private bool TryNextOf(SequenceState sequence, int layout, LaneState lane, ref Cursor cursor, out int number)
     {
@@ -100,10 +133,13 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
     {
         ref var block = ref state.Blocks[number];
         return block.IsResident
-            && (sequence.Plan != state.Plan || (!_sparesOwn && block.Index < sequence.Rows[block.Row].FirstVisible))
-            && (block.IsClean || !coldSlots.IsFull(state.LayoutOf(sequence, block.Row).ColdLayout, sequence.Client == lane.Client.Number ? lane.Number : Point.BackgroundLane))
+            && (block.IsWindow ? sequence.Plan != state.Plan : IsVictim(sequence, in block, lane))
             && FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane.Number);
     }
+
+    private bool IsVictim(SequenceState sequence, ref readonly BlockState block, LaneState lane) =>
+        (sequence.Plan != state.Plan || TakesOwn || (!_sparesOwn && block.Index < sequence.Rows[block.Row].FirstVisible))
+        && (block.IsClean || !coldSlots.IsFull(state.LayoutOf(sequence, block.Row).ColdLayout, sequence.Client == lane.Client.Number ? lane.Number : Point.BackgroundLane));
 
     private long CostOf(int first, int size, int layout, LaneState lane, long limit)
     {

@@ -76,4 +76,10 @@ internal enum WaitReason
 
     /// <summary>A publish writes a row that views of other steps cover.</summary>
     RowReuseAfterSteps,
+
+    /// <summary>A publish gathers tokens that the sequence's last step writes.</summary>
+    GatherAfterWriter,
+
+    /// <summary>A publish gathers into bytes that steps read.</summary>
+    GatherAfterReaders,
 }

@@ -11,7 +11,7 @@ namespace Kvcached.Memory;
 /// </code>
 /// Single-threaded; steady state allocates nothing.
 /// </summary>
-internal sealed class BlockPool
+internal sealed partial class BlockPool
 {
     private const int Buckets = 32;
 
@@ -224,18 +224,7 @@ internal sealed class BlockPool
     /// <summary>Carves a window of units that has been emptied, if all of it is usable by the lane.</summary>
     public bool TryCarveWindow(int layout, int start, int lane)
     {
-        var order = _layouts[layout].Order;
-        for (var unit = start; unit < start + (1 << order); unit += Units[unit].Units)
-        {
-            var segment = Units[unit];
-            if (segment.State == SegmentState.InUse && segment.Used == 0)
-            {
-                ReleaseSegment(segment);
-            }
-        }
-
-        var window = Units.TakeWindow(start, order, lane);
-        if (window is null)
+        if (TakeWindow(start, _layouts[layout].Order, lane) is not { } window)
         {
             return false;
         }
@@ -380,6 +369,21 @@ internal sealed class BlockPool
         UsedBytesPeak = Math.Max(UsedBytesPeak, UsedBytes);
         segment.Uses[block] = BlockUse.Reserved;
         return new BlockAddress(segment.StartUnit, block);
+    }
+
+    /// <summary>Takes a window of units if all of it is free, or of segments that nobody holds a block of, and usable by the lane.</summary>
+    private Segment? TakeWindow(int start, int order, int lane)
+    {
+        for (var unit = start; unit < start + (1 << order); unit += Units[unit].Units)
+        {
+            var segment = Units[unit];
+            if (segment.State == SegmentState.InUse && segment.Used == 0)
+            {
+                ReleaseSegment(segment);
+            }
+        }
+
+        return Units.TakeWindow(start, order, lane);
     }
 
     /// <summary>Gives segments that other layouts do not use back to the arena, where the lane may use them.</summary>

@@ -188,7 +188,8 @@ internal sealed class UnitMap
         }
     }
 
-    private Segment Halve(Segment run)
+    /// <summary>Makes two runs of one, and returns the upper one.</summary>
+    public Segment Halve(Segment run)
     {
         run.Order--;
         var upper = _units[run.StartUnit + run.Units];

@@ -8,6 +8,9 @@ namespace Kvcached.Sequences;
 /// </summary>
 internal struct BlockState
 {
+    /// <summary>Index of a block that is a window.</summary>
+    public const int WindowIndex = -1;
+
     /// <summary>Where the block lies in the pool, if it is on the device.</summary>
     public BlockAddress Device;
 
@@ -27,6 +30,9 @@ internal struct BlockState
     public int Sequence;
     public int Index;
     public ushort Row;
+
+    /// <summary>Whether it is a window of the sequence: a copy, which is no block of tokens.</summary>
+    public readonly bool IsWindow => Index == WindowIndex;
 
     public readonly bool IsResident => !Device.IsNone;
 

@@ -39,6 +39,9 @@ internal sealed class SequenceRow(BlockLists lists)
     public int DirtyLow = int.MaxValue;
     public int DirtyHigh;
 
+    /// <summary>The contiguous window, once one has been opened.</summary>
+    public SequenceWindow? Window;
+
     /// <summary>The number of the block at an index.</summary>
     public int this[int index] => lists.At(in _blocks, index);
 
@@ -75,6 +78,7 @@ internal sealed class SequenceRow(BlockLists lists)
         Count = Missing = FirstVisible = ResidentBlocks = CleanCursor = Capacity = Covered = 0;
         Heap = default;
         Start = 0;
+        Window = null;
         ClearDirty();
     }
 }

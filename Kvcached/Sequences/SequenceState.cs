@@ -42,6 +42,12 @@ internal sealed class SequenceState(int index)
     public long ResidentBytes;
     public long RowBytes;
 
+    /// <summary>Bytes of <see cref="ResidentBytes"/> that windows have.</summary>
+    public long WindowBytes;
+
+    /// <summary>Layouts, one bit for each, whose windows the client has open: steps begun from now on use them.</summary>
+    public ulong OpenWindows;
+
     /// <summary>Steps begun that wait to be planned, and the last of them: number and place in its batch.</summary>
     public int WaitingSteps;
     public int WaitingLane;
@@ -118,7 +124,8 @@ internal sealed class SequenceTable(int capacity)
         sequence.Refused = sequence.IsLive = false;
         sequence.LastStep = default;
         sequence.Transfers = default;
-        sequence.ResidentBytes = sequence.RowBytes = 0;
+        sequence.ResidentBytes = sequence.RowBytes = sequence.WindowBytes = 0;
+        sequence.OpenWindows = 0;
         sequence.Plan = 0;
         if (sequence.Rows.Length < layouts)
         {

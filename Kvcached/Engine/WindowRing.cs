@@ -1,0 +1,62 @@
+using System.Runtime.InteropServices;
+using Kvcached.Devices;
+using Kvcached.Kernels;
+using Kvcached.Kernels.Cpu;
+
+namespace Kvcached.Engine;
+
+/// <summary>
+/// Where the steps of a lane publish the addresses of windows: a slot for each step of depth, taken in turn like view slots, with room for each
+/// layout. Staged on the host beside the views; behind the addresses lie the tokens from which on the publish gathers.
+/// <code>
+///   slot   ulong addresses[MaxBatch] · uint first[MaxBatch]
+/// </code>
+/// </summary>
+internal sealed class WindowRing(KvLaneOptions options, DeviceMemory memory, DeviceMemory staging, DeviceKernel gather, DeviceKernel store)
+{
+    private const long Alignment = KvShape.GranuleBytes;
+
+    public static long BytesOf(KvLaneOptions options) => options.Depth * options.MaxLayouts * BytesOfLayout(options);
+
+    /// <summary>Address of ulong[batch]: the address of each sequence's window, 0 for none.</summary>
+    public ulong AddressesOf(ulong step, int layout) => memory.Address + (ulong)OffsetOf(step, layout);
+
+    public Span<ulong> StagedAddresses(ulong step, int layout) =>
+        MemoryMarshal.Cast<byte, ulong>(staging.HostSpan(OffsetOf(step, layout), options.MaxBatch * sizeof(ulong)));
+
+    public Span<uint> StagedFirst(ulong step, int layout) =>
+        MemoryMarshal.Cast<byte, uint>(staging.HostSpan(OffsetOf(step, layout) + (options.MaxBatch * (long)sizeof(ulong)), options.MaxBatch * sizeof(uint)));
+
+    /// <summary>Forgets what an earlier step staged.</summary>
+    public void Clear(ulong step, int layouts, int batch)
+    {
+        for (var layout = 0; layout < layouts; layout++)
+        {
+            StagedAddresses(step, layout)[..batch].Clear();
+        }
+    }
+
+    /// <summary>Adds the copy of a layout's addresses to the publish, and the launch that gathers, if there is anything to gather.</summary>
+    public void Publish(CommandList commands, ulong step, int layout, in WindowArguments arguments, bool isGathering)
+    {
+        commands.Copy(memory, OffsetOf(step, layout), staging, OffsetOf(step, layout), BytesOfLayout(options));
+        if (isGathering)
+        {
+            commands.Launch(gather, Complete(arguments, step, layout));
+        }
+    }
+
+    /// <summary>Adds the launch that stores a step's new tokens.</summary>
+    public void Store(CommandList commands, ulong step, int layout, in WindowArguments arguments) => commands.Launch(store, Complete(arguments, step, layout));
+
+    private WindowArguments Complete(in WindowArguments arguments, ulong step, int layout)
+    {
+        var addresses = AddressesOf(step, layout);
+        return arguments with { Windows = addresses, FirstTokens = addresses + ((ulong)options.MaxBatch * sizeof(ulong)) };
+    }
+
+    private long OffsetOf(ulong step, int layout) => (((long)(step % (ulong)options.Depth) * options.MaxLayouts) + layout) * BytesOfLayout(options);
+
+    private static long BytesOfLayout(KvLaneOptions options) =>
+        ((options.MaxBatch * (long)(sizeof(ulong) + sizeof(uint))) + Alignment - 1) / Alignment * Alignment;
+}

@@ -1,0 +1,235 @@
+using Kvcached.Memory;
+using Kvcached.Sequences;
+
+namespace Kvcached.Engine;
+
+/// <summary>
+/// Contiguous windows: a run of 2^k units of the pool in which a sequence's tokens of one layout lie in order. It is a copy of the blocks: what
+/// the sequence had before a step is gathered by the step's publish, what the step adds its kernels write to both. So a window can be dropped
+/// without a copy, and is before any block is evicted; the sequence's next step gathers it again.
+/// <code>
+///   Begin     which windows are open                      the step uses those, whenever it is planned
+///   plan      TryGrow in place, or Drop and Give          runs of 2^k units: room to grow
+///   commit    Commit: address, first token to gather      the publish writes the one and copies from the other on
+///   truncate  Truncate: fewer tokens, upper halves free
+/// </code>
+/// </summary>
+internal sealed class Windows(EngineState state)
+{
+    /// <summary>Layouts of the pool by order, once a window has been opened.</summary>
+    private int[] _poolLayouts = [];
+
+    public void Open(SequenceState sequence, int r)
+    {
+        if (state.LayoutOf(sequence, r).WindowTokens > 0)
+        {
+            throw new KvException(KvError.InvalidArgument, $"Layout {r} has a sliding window: tokens before it need not be on the device, so it has no contiguous windows.");
+        }
+
+        if (IsOpen(sequence.OpenWindows, r))
+        {
+            throw new KvException(KvError.InvalidArgument, $"The window of layout {r} of sequence {sequence.Id} is open.");
+        }
+
+        EnsurePoolLayouts();
+        sequence.Rows[r].Window ??= new SequenceWindow();
+        sequence.OpenWindows |= 1UL << r;
+    }
+
+    /// <summary>Closes a window for steps begun later; it keeps its bytes as long as a step that uses it waits.</summary>
+    public void Close(SequenceState sequence, int r)
+    {
+        ThrowIfClosed(sequence, r);
+        sequence.OpenWindows &= ~(1UL << r);
+        DropClosed(sequence);
+    }
+
+    /// <summary>Bytes of the pool that an open window has.</summary>
+    public long BytesOf(SequenceState sequence, int r)
+    {
+        ThrowIfClosed(sequence, r);
+        return BytesOf(sequence.Rows[r].Window);
+    }
+
+    /// <summary>Whether a layout is among those of a mask.</summary>
+    public static bool IsOpen(ulong windows, int r) => (windows >> r & 1) != 0;
+
+    /// <summary>The order that a window needs for so many tokens: a layout of the pool, or −1 if the pool has no run as long.</summary>
+    public int OrderFor(in ModelLayout layout, int tokens)
+    {
+        var bytes = tokens * (long)layout.Window.TokenStride;
+        var order = 0;
+        while (state.Options.UnitBytes << order < bytes)
+        {
+            order++;
+        }
+
+        return order < _poolLayouts.Length ? order : -1;
+    }
+
+    public int PoolLayoutOf(int order) => _poolLayouts[order];
+
+    public long BytesOf(int order) => state.Options.UnitBytes << order;
+
+    public long BytesOf(SequenceWindow? window) => window is { HasBytes: true } ? BytesOf(window.Order) : 0;
+
+    /// <summary>The first unit of a window that has bytes.</summary>
+    public int RunOf(SequenceWindow window) => state.Blocks[window.Block].Device.Segment;
+
+    /// <summary>Bytes that the client pins no longer once the window has been dropped: those that no point keeps.</summary>
+    public long UnpinnedBytesOf(SequenceState sequence, SequenceWindow window) =>
+        window.HasBytes && FrontierOf(sequence, window).Points.IsEmpty ? BytesOf(window.Order) : 0;
+
+    /// <summary>Hands out a run of units that are free: the lower half of a larger one, if there is one, so that the window can grow into the upper half.</summary>
+    public bool TryAllocate(int order, LaneState lane, out BlockAddress bytes, out Frontier frontier)
+    {
+        if (order + 1 < _poolLayouts.Length && state.Pool.TryAllocate(_poolLayouts[order + 1], lane.Number, out bytes, out frontier))
+        {
+            state.Pool.Halve(bytes, _poolLayouts[order], in frontier);
+            return true;
+        }
+
+        return state.Pool.TryAllocate(_poolLayouts[order], lane.Number, out bytes, out frontier);
+    }
+
+    /// <summary>Grows a window in place to an order, as far as the units behind it can be had.</summary>
+    /// <returns>Whether it has that order.</returns>
+    public bool TryGrow(SequenceState sequence, SequenceWindow window, int order, LaneState lane)
+    {
+        while (window.HasBytes && window.Order < order)
+        {
+            if (!state.Pool.TryDouble(state.Blocks[window.Block].Device, _poolLayouts[window.Order + 1], lane.Number, ref window.Fresh))
+            {
+                return false;
+            }
+
+            Resize(sequence, window, window.Order + 1);
+            state.Counters.WindowsGrown++;
+        }
+
+        return window.HasBytes;
+    }
+
+    /// <summary>Gives up a window's bytes: they are free with their frontier.</summary>
+    public void Drop(SequenceState sequence, SequenceWindow window)
+    {
+        if (!window.HasBytes)
+        {
+            return;
+        }
+
+        state.Pool.Free(state.Blocks[window.Block].Device, FrontierOf(sequence, window));
+        Add(sequence, -BytesOf(window.Order));
+        state.Blocks.Delete(window.Block);
+        state.Windows--;
+        window.Block = -1;
+        window.Tokens = 0;
+        window.Fresh = default;
+    }
+
+    /// <summary>Gives up all windows of a sequence. Those that are open stay open.</summary>
+    public void DropAll(SequenceState sequence)
+    {
+        for (var r = 0; sequence.WindowBytes > 0; r++)
+        {
+            if (sequence.Rows[r].Window is { } window)
+            {
+                Drop(sequence, window);
+            }
+        }
+    }
+
+    /// <summary>Gives up the windows that the client has closed, once no step waits that uses them.</summary>
+    public void DropClosed(SequenceState sequence)
+    {
+        for (var r = 0; sequence.WindowBytes > 0 && sequence.WaitingSteps == 0 && r < sequence.Rows.Length; r++)
+        {
+            if (!IsOpen(sequence.OpenWindows, r) && sequence.Rows[r].Window is { } window)
+            {
+                Drop(sequence, window);
+            }
+        }
+    }
+
+    /// <summary>Tokens of a row have been taken away: the window has no more, and gives up the upper halves that it does not need.</summary>
+    public void Truncate(SequenceState sequence, int r)
+    {
+        if (sequence.Rows[r].Window is not { HasBytes: true } window)
+        {
+            return;
+        }
+
+        window.Tokens = Math.Min(window.Tokens, sequence.Tokens);
+        if (sequence.Tokens == 0)
+        {
+            Drop(sequence, window);
+            return;
+        }
+
+        var order = OrderFor(state.LayoutOf(sequence, r), sequence.Tokens);
+        while (window.Order > order)
+        {
+            state.Pool.Halve(state.Blocks[window.Block].Device, _poolLayouts[window.Order - 1], FrontierOf(sequence, window));
+            Resize(sequence, window, window.Order - 1);
+        }
+    }
+
+    /// <summary>Gives a window that has no bytes a run.</summary>
+    public void Give(SequenceState sequence, int r, int order, BlockAddress bytes, ref readonly Frontier frontier)
+    {
+        var window = sequence.Rows[r].Window!;
+        window.Block = state.Blocks.Create(sequence.Index, r, BlockState.WindowIndex);
+        window.Order = order;
+        window.Fresh = frontier;
+        state.Blocks[window.Block].Device = bytes;
+        state.Pool.SetHolder(bytes, window.Block);
+        state.Windows++;
+        Add(sequence, BytesOf(order));
+    }
+
+    /// <summary>A step that is being committed uses a window.</summary>
+    /// <returns>Where it lies in the pool, and the first token that the publish must gather: as many as there are, if none.</returns>
+    public (long Offset, int First) Commit(Submission publish, SequenceState sequence, int r, int newTokens, Point end)
+    {
+        var window = sequence.Rows[r].Window!;
+        var first = window.Tokens;
+        state.Tracker.Window(publish, sequence, in window.Fresh, isGathered: first < sequence.Tokens, end);
+        state.Counters.BytesGathered += (sequence.Tokens - first) * (long)state.LayoutOf(sequence, r).Window.TokenStride;
+        window.Fresh = default;
+        window.Tokens = sequence.Tokens + newTokens;
+        return (state.Pool.OffsetOf(state.Blocks[window.Block].Device), first);
+    }
+
+    private Frontier FrontierOf(SequenceState sequence, SequenceWindow window) => state.Tracker.BytesOf(ref state.Blocks[window.Block], sequence);
+
+    private void Resize(SequenceState sequence, SequenceWindow window, int order)
+    {
+        Add(sequence, BytesOf(order) - BytesOf(window.Order));
+        window.Order = order;
+    }
+
+    private void Add(SequenceState sequence, long bytes)
+    {
+        sequence.WindowBytes += bytes;
+        state.WindowBytes += bytes;
+        state.AddResident(sequence, bytes);
+    }
+
+    private void EnsurePoolLayouts()
+    {
+        while (1L << _poolLayouts.Length <= state.Pool.Units.Count)
+        {
+            var layout = state.Pool.AddLayout(BytesOf(_poolLayouts.Length));
+            Array.Resize(ref _poolLayouts, _poolLayouts.Length + 1);
+            _poolLayouts[^1] = layout;
+        }
+    }
+
+    private static void ThrowIfClosed(SequenceState sequence, int r)
+    {
+        if (!IsOpen(sequence.OpenWindows, r))
+        {
+            throw new KvException(KvError.InvalidArgument, $"The window of layout {r} of sequence {sequence.Id} is not open.");
+        }
+    }
+}
