@@ -36,7 +36,7 @@ internal sealed class DecodeRun : IDisposable
             _waits[0] = begun.Begin;
             _queue.Submit(_waits, _commands, begun.End);
             _kv.Submitted(step);
-            monitor?.AfterStep(step, _kv.Statistics);
+            monitor?.AfterStep(_schedule.Steps[step].Rows, _kv.Statistics);
         }
     }
 

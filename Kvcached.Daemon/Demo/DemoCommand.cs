@@ -25,6 +25,8 @@ internal static class DemoCommand
 
     private static readonly Option<int> Seed = Count("--seed", "Seed of weights, workload and policy", 1, 0, int.MaxValue);
 
+    private static readonly Option<int> Models = Count("--models", "Models that share the pool; two have half of the sequences each", 1, 1, 2);
+
     private static readonly Option<int> Sequences = Count("--sequences", "Sequences that live at a time", 64, 64, 1024);
 
     private static readonly Option<int> Generate = Count("--generate", "Tokens that most requests generate", 64, 48, 192);
@@ -35,7 +37,7 @@ internal static class DemoCommand
     {
         var command = new Command("demo", "Decodes with a transformer on a pool a third of what its KV cache needs, and compares every token with runs that never evict.")
         {
-            Text, Json, Seed, Sequences, Generate, Pool,
+            Text, Json, Seed, Models, Sequences, Generate, Pool,
         };
         command.SetAction(parse => Run(parse));
         return command;
@@ -44,14 +46,16 @@ internal static class DemoCommand
     private static int Run(ParseResult parse)
     {
         var text = parse.GetValue(Text) is { } path ? DemoText.Read(path) : DemoText.Documents();
+        var models = parse.GetValue(Models);
         var options = new DemoOptions
         {
             Text = text,
             Pool = parse.GetValue(Pool),
+            SecondModel = models == 1 ? null : ModelShape.Second,
             Workload = new WorkloadOptions
             {
                 Seed = parse.GetValue(Seed),
-                Live = parse.GetValue(Sequences),
+                Live = parse.GetValue(Sequences) / models,
                 Generate = parse.GetValue(Generate),
             },
         };
@@ -81,7 +85,7 @@ internal static class DemoCommand
         }
 
         Console.Out.WriteLine(report!.ToJson());
-        var failures = report.Failures(DemoTargets.Of(options.Pool));
+        var failures = report.Failures(DemoTargets.Of(options));
         foreach (var failure in failures)
         {
             Console.Error.WriteLine($"kvcached: demo: {failure}");

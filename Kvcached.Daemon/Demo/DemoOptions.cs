@@ -5,6 +5,9 @@ internal sealed record DemoOptions
 {
     public ModelShape Model { get; init; } = new();
 
+    /// <summary>A second model, of another block size, that shares the pool of the evicting run; null for none.</summary>
+    public ModelShape? SecondModel { get; init; }
+
     public WorkloadOptions Workload { get; init; } = new();
 
     /// <summary>The pool of the evicting run; null for a third of what the sequences need.</summary>
@@ -15,6 +18,9 @@ internal sealed record DemoOptions
 
     /// <summary>Consecutive steps over which no managed byte may be allocated.</summary>
     public int ManagedWindowSteps { get; init; } = 200;
+
+    /// <summary>The models of the evicting run.</summary>
+    public IReadOnlyList<ModelShape> Models => SecondModel is null ? [Model] : [Model, SecondModel];
 
     /// <summary>Batch of the evicting run.</summary>
     public int MaxBatch { get; init; } = 12;

@@ -9,6 +9,9 @@ internal sealed record DemoReport
     /// <summary>All three runs.</summary>
     public required double ElapsedS { get; init; }
 
+    /// <summary>Models that share the pool.</summary>
+    public required int Models { get; init; }
+
     public required long Steps { get; init; }
 
     public required long PromptTokens { get; init; }
@@ -25,6 +28,9 @@ internal sealed record DemoReport
     public required long ReloadedBlocks { get; init; }
 
     public required long MovedBlocks { get; init; }
+
+    /// <summary>Blocks moved to empty a segment; <see cref="MovedBlocks"/> does not count them.</summary>
+    public required long CompactedBlocks { get; init; }
 
     /// <summary>Pool, tables, view rings and staging.</summary>
     public required long DeviceBytesPeak { get; init; }
@@ -65,6 +71,7 @@ internal sealed record DemoReport
         AtLeast("evicted_blocks", EvictedBlocks, targets.EvictedBlocks);
         AtLeast("reloaded_blocks", ReloadedBlocks, targets.ReloadedBlocks);
         AtLeast("moved_blocks", MovedBlocks, targets.MovedBlocks);
+        AtLeast("compacted_blocks", CompactedBlocks, targets.CompactedBlocks);
         AtLeast("gated_steps", GatedSteps, targets.GatedSteps);
         AtLeast("gated_evictions", GatedEvictions, 1);
         AtLeast("gated_reloads", GatedReloads, 1);
@@ -106,12 +113,18 @@ internal sealed record DemoTargets
 
     public long MovedBlocks { get; init; } = 101;
 
+    public long CompactedBlocks { get; init; }
+
     public long GatedSteps { get; init; } = 4;
 
     /// <summary>The targets of a run. How much is evicted, and what is held, are for the default pool alone: another is as large as was asked for.</summary>
-    public static DemoTargets Of(PoolSize? pool) => pool is { } size
-        ? new DemoTargets { DeviceShare = 1, EvictedBlocks = 1, ReloadedBlocks = 1, PoolFloorBytes = size.FloorBytes }
-        : new DemoTargets();
+    public static DemoTargets Of(DemoOptions options)
+    {
+        var targets = options.SecondModel is null ? new DemoTargets() : new DemoTargets { CompactedBlocks = 1001 };
+        return options.Pool is { } size
+            ? targets with { DeviceShare = 1, EvictedBlocks = 1, ReloadedBlocks = 1, PoolFloorBytes = size.FloorBytes }
+            : targets;
+    }
 }
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]

@@ -4,87 +4,85 @@ using Kvcached.Devices;
 namespace Kvcached.Daemon.Demo;
 
 /// <summary>
-/// The whole demo on a device: the gate test, then the same requests on a pool of a third of what they need, on a pool that holds
-/// everything, and with the contiguous kernels; then the flip test.
+/// The whole demo on a device: the gate test, then the same requests of one model or two on one pool of a third of what they need, then of each model on
+/// a pool that holds everything, and with the contiguous kernels; then the flip test.
 /// </summary>
 internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDisplay display)
 {
     /// <summary>The pool is a whole number of these.</summary>
     private const long UnitBytes = 2L << 20;
 
-    private readonly ModelShape _shape = options.Model;
-
     public DemoReport Run()
     {
-        var requests = Workload.Create(options.Text, options.Workload);
-        var live = requests.Take(options.Workload.Live).Sum(request => _shape.Blocks(request.Context));
-
-        // Two fifths of the pool: a batch and the one before it, whose last steps may still be under way, fit together.
-        var poolBlocks = options.Pool is { } asked ? (int)(CheckPool(asked, requests, live).CeilingBytes / _shape.BlockBytes) : live / 3;
-        var schedule = Plan(requests, options.MaxBatch, poolBlocks * 2 / 5);
-
-        // Other batches than the evicting run's: equal results show batch invariance as well.
-        var contiguousSchedule = Plan(requests, options.ContiguousMaxBatch, live);
-        var neededBytes = schedule.NeededBlocks * _shape.BlockBytes;
-        display.Say($"{_shape.Parameters / 1e6:F1} million parameters on {device.Name}; {requests.Length} requests, {options.Workload.Live} at a time, need {neededBytes >> 20} MiB of KV");
-        using var weights = new ModelWeights(device, _shape, options.Workload.Seed);
-        var maxRows = Math.Max(schedule.MaxRows, contiguousSchedule.MaxRows);
-        var maxItems = Math.Max(schedule.MaxItems, contiguousSchedule.MaxItems);
-        using var transformer = new Transformer(device, _shape, weights, maxRows, maxItems);
-
-        var gate = RunGateTest(transformer);
-        var watch = Stopwatch.StartNew();
-        using var evicting = new Transcript(device, requests);
-        var (monitor, poolBytesPeak, poolBytesEnd) = RunEvicting(transformer, schedule, evicting, options.Pool ?? PoolSize.Fixed(neededBytes / 3 / UnitBytes * UnitBytes));
-        using var unevicted = new Transcript(device, requests);
-        RunUnevicted(transformer, schedule, unevicted, neededBytes);
-        using var contiguous = new Transcript(device, requests);
-        RunContiguous(transformer, contiguousSchedule, contiguous);
-        var elapsed = watch.Elapsed;
-        var prompt = requests.Sum(request => (long)request.Prompt.Length);
-        var generated = requests.Sum(request => (long)request.Generated);
-        return new DemoReport
+        var watch = new Stopwatch();
+        var models = CreateModels();
+        try
         {
-            ElapsedS = Math.Round(elapsed.TotalSeconds, 3),
-            Steps = schedule.Steps.Count,
-            PromptTokens = prompt,
-            GeneratedTokens = generated,
-            TokensPerS = Math.Round((prompt + generated) / monitor.Elapsed.TotalSeconds, 1),
-            CleanedBlocks = monitor.Statistics.CleanedBlocks,
-            EvictedBlocks = monitor.Statistics.EvictedBlocks,
-            ReloadedBlocks = monitor.Statistics.ReloadedBlocks,
-            MovedBlocks = monitor.Statistics.MovedBlocks,
-            DeviceBytesPeak = monitor.DeviceBytesPeak,
-            PoolBytesPeak = poolBytesPeak,
-            PoolBytesEnd = poolBytesEnd,
-            NeededBytes = neededBytes,
-            ManagedBytes = monitor.ManagedBytes,
-            GatedSteps = gate.Steps,
-            GatedEvictions = gate.Evictions,
-            GatedReloads = gate.Reloads,
-            GatedMoves = gate.Moves,
-            IdenticalToUnevicted = Compare("unevicted", evicting, unevicted),
-            IdenticalToContiguous = Compare("contiguous", evicting, contiguous),
-            FlipDetected = RunFlipTest(transformer),
-        };
+            var gate = RunGateTest(models[0].Transformer);
+            watch.Start();
+            var neededBytes = models.Sum(model => model.NeededBytes);
+            var pool = options.Pool ?? PoolSize.Fixed(neededBytes / 3 / UnitBytes * UnitBytes);
+            var (monitor, poolBytesPeak, poolBytesEnd) = RunEvicting(models, pool);
+            var isUnevicted = All(models, "unevicted", RunUnevicted);
+            var isContiguous = All(models, "contiguous", RunContiguous);
+            watch.Stop();
+            var prompt = models.Sum(model => model.Requests.Sum(request => (long)request.Prompt.Length));
+            var generated = models.Sum(model => model.Requests.Sum(request => (long)request.Generated));
+            return new DemoReport
+            {
+                ElapsedS = Math.Round(watch.Elapsed.TotalSeconds, 3),
+                Models = models.Count,
+                Steps = models.Sum(model => model.Schedule.Steps.Count),
+                PromptTokens = prompt,
+                GeneratedTokens = generated,
+                TokensPerS = Math.Round((prompt + generated) / monitor.Elapsed.TotalSeconds, 1),
+                CleanedBlocks = monitor.Statistics.CleanedBlocks,
+                EvictedBlocks = monitor.Statistics.EvictedBlocks,
+                ReloadedBlocks = monitor.Statistics.ReloadedBlocks,
+                MovedBlocks = monitor.Statistics.MovedBlocks,
+                CompactedBlocks = monitor.Statistics.CompactedBlocks,
+                DeviceBytesPeak = monitor.DeviceBytesPeak,
+                PoolBytesPeak = poolBytesPeak,
+                PoolBytesEnd = poolBytesEnd,
+                NeededBytes = neededBytes,
+                ManagedBytes = monitor.ManagedBytes,
+                GatedSteps = gate.Steps,
+                GatedEvictions = gate.Evictions,
+                GatedReloads = gate.Reloads,
+                GatedMoves = gate.Moves,
+                IdenticalToUnevicted = isUnevicted,
+                IdenticalToContiguous = isContiguous,
+                FlipDetected = RunFlipTest(models[0].Transformer),
+            };
+        }
+        finally
+        {
+            models.ForEach(model => model.Dispose());
+        }
     }
 
-    private Schedule Plan(IReadOnlyList<Request> requests, int maxBatch, int maxBatchBlocks) =>
-        Schedule.Create(requests, _shape, new ScheduleOptions
-        {
-            Live = options.Workload.Live,
-            MaxBatch = maxBatch,
-            MaxBatchBlocks = maxBatchBlocks,
-            Seed = options.Workload.Seed,
-        });
+    private List<DemoModel> CreateModels()
+    {
+        var requests = options.Models.Select(_ => Workload.Create(options.Text, options.Workload)).ToArray();
+        var liveBytes = options.Models.Zip(requests, (shape, own) => own.Take(options.Workload.Live).Sum(request => shape.Blocks(request.Context)) * shape.BlockBytes).Sum();
+        var longest = options.Models.Zip(requests, (shape, own) => own.Max(request => shape.Blocks(request.Context)) * shape.BlockBytes).Max();
+        var poolBytes = options.Pool is { } asked ? CheckPool(asked, longest, liveBytes) : liveBytes / 3;
+
+        // Two fifths of the pool: a batch and the one before it, whose last steps may still be under way, fit together.
+        var batchBytes = poolBytes * 2 / 5 / options.Models.Count;
+        var models = options.Models.Zip(requests, (shape, own) => new DemoModel(device, shape, own, options, batchBytes)).ToList();
+        var parameters = string.Join(" and ", models.Select(model => $"{model.Shape.Parameters / 1e6:F1}"));
+        display.Say($"{parameters} million parameters on {device.Name}; {requests.Sum(own => own.Length)} requests, {options.Workload.Live * models.Count} at a time, need {models.Sum(model => model.NeededBytes) >> 20} MiB of KV");
+        return models;
+    }
 
     /// <summary>The sequences must not all fit, so that something is evicted, and the longest must fit beside the step before.</summary>
-    private PoolSize CheckPool(PoolSize pool, IReadOnlyList<Request> requests, int live)
+    private static long CheckPool(PoolSize pool, long longest, long live)
     {
-        var least = RoundUp(requests.Max(request => _shape.Blocks(request.Context)) * _shape.BlockBytes * 5 / 2);
-        var most = live * _shape.BlockBytes * 3 / 4 / UnitBytes * UnitBytes;
+        var least = RoundUp(longest * 5 / 2);
+        var most = live * 3 / 4 / UnitBytes * UnitBytes;
         return pool.CeilingBytes >= least && pool.CeilingBytes <= most
-            ? pool
+            ? pool.CeilingBytes
             : throw new UsageException($"--pool: {pool}; for these sequences the ceiling must be between {SizeParser.Format(least)} and {SizeParser.Format(most)}.");
     }
 
@@ -93,64 +91,67 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
     private GateResult RunGateTest(Transformer transformer)
     {
         display.Say("gate test: steps behind closed queues");
-        var gate = new GateTest(device, _shape, transformer, options.Text).Run();
+        var gate = new GateTest(device, options.Model, transformer, options.Text).Run();
         display.Say($"gate test: {gate.Steps} steps, {gate.Evictions} evictions, {gate.Reloads} reloads and {gate.Moves} moves accepted behind closed queues");
         return gate.Difference is null ? gate : throw new DemoFailedException($"The gate test's results are wrong: {gate.Difference}.");
     }
 
-    private (RunMonitor Monitor, long PoolBytesPeak, long PoolBytesEnd) RunEvicting(Transformer transformer, Schedule schedule, Transcript transcript, PoolSize pool)
+    private (RunMonitor Monitor, long PoolBytesPeak, long PoolBytesEnd) RunEvicting(List<DemoModel> models, PoolSize pool)
     {
         display.Say($"evicting run: a pool of {pool}");
         using var metrics = new MetricsListener();
-        using var kv = new PagedKv(device, _shape, schedule, new PagedKvOptions { Pool = pool, ColdBytes = ColdBytes(schedule) });
-        using var run = new DecodeRun(device, schedule, transformer, kv, transcript);
-        var monitor = new RunMonitor("evicting", schedule, display, options.ManagedWindowSteps);
+
+        // Room for a cold copy of everything that lives, and for those of an older version that are still read.
+        var coldBytes = RoundUp(models.Sum(model => model.NeededBytes) * 3 / 2);
+        using var run = new SharedPoolRun(device, models, new PagedKvOptions { Pool = pool, ColdBytes = coldBytes });
+        var monitor = new RunMonitor("evicting", models.Sum(model => model.Schedule.Steps.Count), display, options.ManagedWindowSteps);
         run.Execute(monitor);
         if (!monitor.WindowHasAll)
         {
             throw new DemoFailedException($"The {options.ManagedWindowSteps} steps over which managed bytes are counted had not an eviction, a reload and a move.");
         }
 
-        return (monitor, kv.PoolBytesPeak, kv.ShrinkPool());
+        return (monitor, run.PoolBytesPeak, run.ShrinkPool());
     }
 
-    private void RunUnevicted(Transformer transformer, Schedule schedule, Transcript transcript, long neededBytes)
+    private string? RunUnevicted(DemoModel model)
     {
         display.Say("unevicted run: a pool that fits all");
 
         // A quarter more than needed, so that the blocks of a sequence that has ended need not be ready at once for the next.
-        var poolBytes = RoundUp(neededBytes * 5 / 4);
-        using var kv = new PagedKv(device, _shape, schedule, new PagedKvOptions { Pool = PoolSize.Fixed(poolBytes), ColdBytes = 0, HasPolicy = false });
-        using var run = new DecodeRun(device, schedule, transformer, kv, transcript);
-        var monitor = new RunMonitor("unevicted", schedule, display, windowSteps: 0);
-        run.Execute(monitor);
-        if (monitor.Statistics.EvictedBlocks != 0)
-        {
-            throw new DemoFailedException($"The unevicted run evicted {monitor.Statistics.EvictedBlocks} blocks.");
-        }
+        var pool = PoolSize.Fixed(RoundUp(model.NeededBytes * 5 / 4));
+        using var kv = new PagedKv(device, model.Shape, model.Schedule, new PagedKvOptions { Pool = pool, ColdBytes = 0, HasPolicy = false });
+        var monitor = new RunMonitor("unevicted", model.Schedule.Steps.Count, display, windowSteps: 0);
+        var difference = model.Difference(model.Schedule, kv, monitor);
+        return monitor.Statistics.EvictedBlocks == 0
+            ? difference
+            : throw new DemoFailedException($"The unevicted run evicted {monitor.Statistics.EvictedBlocks} blocks.");
     }
 
-    private void RunContiguous(Transformer transformer, Schedule schedule, Transcript transcript)
+    private string? RunContiguous(DemoModel model)
     {
         display.Say("contiguous run: no cache");
-        using var kv = new ContiguousKv(device, _shape, schedule);
-        using var run = new DecodeRun(device, schedule, transformer, kv, transcript);
-        run.Execute(new RunMonitor("contiguous", schedule, display, windowSteps: 0));
+        using var kv = new ContiguousKv(device, model.Shape, model.ContiguousSchedule);
+        return model.Difference(model.ContiguousSchedule, kv, new RunMonitor("contiguous", model.ContiguousSchedule.Steps.Count, display, windowSteps: 0));
     }
 
     private bool RunFlipTest(Transformer transformer)
     {
         display.Say("flip test: one bit of cold memory");
-        return new FlipTest(device, _shape, transformer, options.Text).Run();
+        return new FlipTest(device, options.Model, transformer, options.Text).Run();
     }
 
-    /// <summary>Room for a cold copy of everything that lives, and for those of an older version that are still read.</summary>
-    private long ColdBytes(Schedule schedule) => RoundUp(schedule.NeededBlocks * _shape.BlockBytes * 3 / 2);
-
-    private bool Compare(string name, Transcript evicting, Transcript other)
+    /// <summary>Runs every model and says what came of it.</summary>
+    private bool All(List<DemoModel> models, string name, Func<DemoModel, string?> run)
     {
-        var difference = evicting.Compare(other);
-        display.Say(difference is null ? $"identical to the {name} run" : $"different from the {name} run: {difference}");
-        return difference is null;
+        var isIdentical = true;
+        foreach (var model in models)
+        {
+            var difference = run(model);
+            display.Say(difference is null ? $"identical to the {name} run" : $"different from the {name} run: {difference}");
+            isIdentical &= difference is null;
+        }
+
+        return isIdentical;
     }
 }

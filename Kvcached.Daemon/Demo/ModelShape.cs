@@ -28,6 +28,9 @@ internal sealed record ModelShape
 
     public int TokensPerBlock { get; init; } = 16;
 
+    /// <summary>A model beside the usual one: fewer layers, a key for every query, other blocks.</summary>
+    public static ModelShape Second { get; } = new() { Layers = 3, KvHeads = 8, TokensPerBlock = 8 };
+
     public int QueryColumns => QueryHeads * HeadDim;
 
     public int KvColumns => KvHeads * HeadDim;

@@ -29,7 +29,7 @@ internal sealed class PagedKv : IKvSource
     private readonly Schedule _schedule;
     private readonly PagedKvOptions _options;
     private readonly KvCache _cache;
-    private readonly PoolShrinker _shrinker;
+    private readonly bool _ownsCache;
     private readonly KvModel _model;
     private readonly KvLane _lane;
     private readonly KvShape _shape;
@@ -40,32 +40,37 @@ internal sealed class PagedKv : IKvSource
     private readonly TimelinePoint[] _ends;
     private ulong _begun;
 
+    /// <summary>A model with a cache of its own.</summary>
     public PagedKv(IDevice device, ModelShape shape, Schedule schedule, PagedKvOptions options)
+        : this(Open(device, options), shape, schedule, options) => _ownsCache = true;
+
+    /// <summary>A model on a cache that others may use too; disposing leaves the cache alone.</summary>
+    public PagedKv(KvCache cache, ModelShape shape, Schedule schedule, PagedKvOptions options)
     {
         _schedule = schedule;
         _options = options;
-        _cache = KvCache.OpenEmbedded(device, new KvCacheOptions { PoolBytes = options.Pool.CeilingBytes, PoolFloorBytes = options.Pool.FloorBytes, ColdBytes = options.ColdBytes });
-        _shrinker = new PoolShrinker(_cache, options.Pool);
+        _cache = cache;
         _model = _cache.RegisterModel("demo", shape.Layout);
         _lane = _cache.OpenLane(new KvLaneOptions { Depth = options.Depth, MaxBatch = schedule.MaxItems });
         _shape = _model.Shape(0);
-        _requests = ScheduleTable.Create(device, schedule);
+        _requests = ScheduleTable.Create(cache.Device, schedule);
         _sequences = new KvSequence[schedule.Requests.Count];
         _tokens = new int[schedule.Requests.Count];
         _batch = new KvStepItem[schedule.MaxItems];
         _ends = new TimelinePoint[options.Depth];
-        Attention = AttentionLayer.Paged(device, shape);
+        Attention = AttentionLayer.Paged(cache.Device, shape);
     }
 
     public AttentionLayer Attention { get; }
 
     public KvCacheStatistics Statistics => _cache.GetStatistics();
 
-    /// <summary>Most bytes of the pool that had memory behind them.</summary>
-    public long PoolBytesPeak => _shrinker.PeakBytes;
-
     /// <summary>Steps that were accepted as they were begun.</summary>
     public int AcceptedSteps { get; private set; }
+
+    /// <summary>A cache of those sizes.</summary>
+    public static KvCache Open(IDevice device, PagedKvOptions options) =>
+        KvCache.OpenEmbedded(device, new KvCacheOptions { PoolBytes = options.Pool.CeilingBytes, PoolFloorBytes = options.Pool.FloorBytes, ColdBytes = options.ColdBytes });
 
     public BegunStep Begin(int step)
     {
@@ -113,8 +118,6 @@ internal sealed class PagedKv : IKvSource
         {
             Act(planned.Action, planned.ActionRequest);
         }
-
-        _shrinker.Look(Statistics);
     }
 
     /// <summary>Does to a request's sequence what the policy asks for; returns the blocks concerned.</summary>
@@ -126,6 +129,20 @@ internal sealed class PagedKv : IKvSource
         PolicyAction.Prefetch => _sequences[request].Prefetch(_lane),
         _ => 0,
     };
+
+    /// <summary>Evicts every other of the sequences that live.</summary>
+    public void EvictEveryOther()
+    {
+        var isOther = false;
+        for (var request = 0; request < _tokens.Length; request++)
+        {
+            if (_tokens[request] > 0 && _tokens[request] < _schedule.Requests[request].Context)
+            {
+                isOther = !isOther;
+                _ = isOther ? _sequences[request].Evict(_lane) : 0;
+            }
+        }
+    }
 
     public void WaitForEnd()
     {
@@ -141,12 +158,13 @@ internal sealed class PagedKv : IKvSource
         }
     }
 
-    /// <summary>Shrinks the pool to its floor once all sequences have ended; what the system then still holds for it.</summary>
-    public long ShrinkPool() => _shrinker.Finish();
-
     public void Dispose()
     {
-        _cache.Dispose();
+        if (_ownsCache)
+        {
+            _cache.Dispose();
+        }
+
         _requests.Dispose();
     }
 

@@ -9,12 +9,13 @@ internal readonly record struct RunSnapshot(string Run, int Step, int Steps, lon
 /// Watches a run from its host loop: the peak of device memory, progress for the display, and the managed bytes that all threads of the
 /// process allocate over a window of consecutive steps. Within the window nothing is shown, since drawing allocates.
 /// </summary>
-internal sealed class RunMonitor(string name, Schedule schedule, IDemoDisplay display, int windowSteps)
+internal sealed class RunMonitor(string name, int steps, IDemoDisplay display, int windowSteps)
 {
     private static readonly TimeSpan ShowEvery = TimeSpan.FromMilliseconds(250);
 
     private readonly Stopwatch _watch = Stopwatch.StartNew();
-    private readonly int _windowFirst = windowSteps == 0 ? int.MaxValue : WindowFirst(schedule, windowSteps);
+    private readonly int _windowFirst = windowSteps == 0 ? int.MaxValue : WindowFirst(steps, windowSteps);
+    private int _step;
     private TimeSpan _shown;
     private long _tokens;
     private long _managedBefore;
@@ -33,10 +34,11 @@ internal sealed class RunMonitor(string name, Schedule schedule, IDemoDisplay di
     /// <summary>Whether blocks were evicted, reloaded and moved within the window.</summary>
     public bool WindowHasAll { get; private set; }
 
-    public void AfterStep(int step, in KvCacheStatistics statistics)
+    public void AfterStep(int tokens, in KvCacheStatistics statistics)
     {
+        var step = _step++;
         DeviceBytesPeak = Math.Max(DeviceBytesPeak, statistics.DeviceBytes);
-        _tokens += schedule.Steps[step].Rows;
+        _tokens += tokens;
         if (step == _windowFirst - 1)
         {
             _statisticsBefore = statistics;
@@ -59,22 +61,22 @@ internal sealed class RunMonitor(string name, Schedule schedule, IDemoDisplay di
     {
         Elapsed = _watch.Elapsed;
         Statistics = statistics;
-        Show(schedule.Steps.Count, statistics);
+        Show(steps, statistics);
     }
 
     /// <summary>
     /// The window ends at four fifths of the schedule: by its beginning code is compiled and lists have grown, and after it the sequences end,
     /// so that nothing needs to be evicted.
     /// </summary>
-    private static int WindowFirst(Schedule schedule, int windowSteps)
+    private static int WindowFirst(int steps, int windowSteps)
     {
-        var first = (schedule.Steps.Count * 4 / 5) - windowSteps;
-        return first > 0 ? first : throw new DemoFailedException($"The schedule has {schedule.Steps.Count} steps; four fifths of them must be more than the {windowSteps} to measure over.");
+        var first = (steps * 4 / 5) - windowSteps;
+        return first > 0 ? first : throw new DemoFailedException($"The schedule has {steps} steps; four fifths of them must be more than the {windowSteps} to measure over.");
     }
 
     private void Show(int step, in KvCacheStatistics statistics)
     {
         _shown = _watch.Elapsed;
-        display.Show(new RunSnapshot(name, step, schedule.Steps.Count, _tokens, _shown, statistics));
+        display.Show(new RunSnapshot(name, step, steps, _tokens, _shown, statistics));
     }
 }

@@ -10,6 +10,7 @@ public class DemoCommandTests
     [InlineData("--seed", "-1", "between 0 and 2147483647")]
     [InlineData("--sequences", "63", "between 64 and 1024")]
     [InlineData("--sequences", "1025", "between 64 and 1024")]
+    [InlineData("--models", "3", "between 1 and 2")]
     [InlineData("--generate", "193", "between 48 and 192")]
     public void A_size_out_of_range_is_named_with_its_limits(string option, string value, string limits)
     {

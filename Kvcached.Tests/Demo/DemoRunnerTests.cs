@@ -34,6 +34,37 @@ public sealed class DemoRunnerTests : IDisposable
     }
 
     [Fact]
+    public void Two_models_of_different_block_size_share_a_pool_and_segments_are_compacted_for_the_one_whose_turn_it_is()
+    {
+        var first = Small with { Layers = 6 };
+        var second = Small with { Layers = 4, KvHeads = 8, TokensPerBlock = 8 };
+        Assert.NotEqual(first.BlockBytes, second.BlockBytes);
+        var options = new DemoOptions
+        {
+            Text = _text,
+            Model = first,
+            SecondModel = second,
+            Workload = new WorkloadOptions { Live = 32, MinContext = 64, MaxContext = 512 },
+        };
+        using var lines = new StringWriter();
+        var report = new DemoRunner(_device, options, new LineDisplay(lines)).Run();
+        Assert.True(report.IdenticalToUnevicted, lines.ToString());
+        Assert.True(report.IdenticalToContiguous, lines.ToString());
+        Assert.Equal(2, report.Models);
+        Assert.True(report.EvictedBlocks > 1000 && report.CompactedBlocks > 100, report.ToJson());
+    }
+
+    [Fact]
+    public void Two_models_must_have_a_thousand_blocks_compacted_and_one_need_not()
+    {
+        var options = new DemoOptions { Text = _text };
+        Assert.Empty((Good with { CompactedBlocks = 0 }).Failures(DemoTargets.Of(options)));
+        var two = DemoTargets.Of(options with { SecondModel = ModelShape.Second });
+        Assert.Empty((Good with { CompactedBlocks = 1001 }).Failures(two));
+        Assert.StartsWith("compacted_blocks", Assert.Single((Good with { CompactedBlocks = 1000 }).Failures(two)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_pool_that_grows_and_shrinks_is_at_its_floor_in_the_end()
     {
         var options = new DemoOptions
@@ -64,7 +95,7 @@ public sealed class DemoRunnerTests : IDisposable
     [Fact]
     public void A_pool_that_was_asked_for_has_targets_of_its_own()
     {
-        var targets = DemoTargets.Of(new PoolSize(2 << 20, 64 << 20));
+        var targets = DemoTargets.Of(new DemoOptions { Text = _text, Pool = new PoolSize(2 << 20, 64 << 20) });
         var report = Good with { EvictedBlocks = 1, ReloadedBlocks = 1, DeviceBytesPeak = 64 << 20, PoolBytesEnd = 2 << 20 };
         Assert.Empty(report.Failures(targets));
         Assert.Contains(report.Failures(new DemoTargets()), failure => failure.StartsWith("evicted_blocks", StringComparison.Ordinal));
@@ -77,8 +108,8 @@ public sealed class DemoRunnerTests : IDisposable
         using var json = JsonDocument.Parse(Good.ToJson());
         Assert.Equal(
             [
-                "elapsed_s", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
-                "moved_blocks", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "needed_bytes", "managed_bytes", "gated_steps", "gated_evictions", "gated_reloads", "gated_moves",
+                "elapsed_s", "models", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
+                "moved_blocks", "compacted_blocks", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "needed_bytes", "managed_bytes", "gated_steps", "gated_evictions", "gated_reloads", "gated_moves",
                 "identical_to_unevicted", "identical_to_contiguous", "flip_detected",
             ],
             json.RootElement.EnumerateObject().Select(property => property.Name));
@@ -117,6 +148,7 @@ public sealed class DemoRunnerTests : IDisposable
     private static DemoReport Good => new()
     {
         ElapsedS = 1,
+        Models = 1,
         Steps = 1,
         PromptTokens = 1,
         GeneratedTokens = 1,
@@ -125,6 +157,7 @@ public sealed class DemoRunnerTests : IDisposable
         EvictedBlocks = 5001,
         ReloadedBlocks = 5001,
         MovedBlocks = 101,
+        CompactedBlocks = 0,
         DeviceBytesPeak = 46 << 20,
         PoolBytesPeak = 44 << 20,
         PoolBytesEnd = 44 << 20,

@@ -29,7 +29,7 @@ internal sealed class CacheEngine
     private bool _isTrimming;
 
     /// <summary>What was under way when compaction came to its end: what it keeps may lose its memory too.</summary>
-    private readonly List<Point> _trimAwaits = [];
+    private readonly List<Point> _trimAwaits = new(EngineState.UsualPoints);
 
     public CacheEngine(EngineOptions options, ISubmitter submitter)
     {

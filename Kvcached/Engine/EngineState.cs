@@ -81,6 +81,9 @@ internal struct EngineCounters
 /// <summary>All that an engine knows: owned by <see cref="CacheEngine"/>, shared by its parts, touched by one thread at a time.</summary>
 internal sealed class EngineState
 {
+    /// <summary>Places that a list of what is under way has from the start, so that the first step that is Busy allocates none: three a lane.</summary>
+    public const int UsualPoints = 48;
+
     public EngineState(EngineOptions options, ISubmitter submitter)
     {
         Options = options;

@@ -154,7 +154,7 @@ internal sealed class LaneState
     public ulong InValue;
 
     /// <summary>Transfers that no step asked for: the point that ends them, and the bytes that they pin until then.</summary>
-    public readonly Queue<(Point Signal, long Bytes)> PinnedTransfers = new();
+    public readonly Queue<(Point Signal, long Bytes)> PinnedTransfers = new(capacity: 64);
 
     /// <summary>When the lane's first waiting step began to wait: orders the lanes that wait.</summary>
     public ulong WaitingSince;

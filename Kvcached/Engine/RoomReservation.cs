@@ -15,7 +15,7 @@ internal sealed class RoomReservation(EngineState state)
     /// <summary>Turns without news after which others pass for the first time.</summary>
     public const long FirstPatience = 8;
 
-    private readonly List<Point> _outstanding = [];
+    private readonly List<Point> _outstanding = new(EngineState.UsualPoints);
     private LaneState? _holder;
     private long _patience;
     private long _quietTurns;

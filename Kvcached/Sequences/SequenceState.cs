@@ -108,6 +108,9 @@ internal sealed class SequenceTable(int capacity)
             if (_count == _sequences.Length)
             {
                 Array.Resize(ref _sequences, Math.Min(capacity, Math.Max(64, _count * 2)));
+
+                // Whoever is freed finds a place.
+                _free.EnsureCapacity(_sequences.Length);
             }
 
             index = _count++;
