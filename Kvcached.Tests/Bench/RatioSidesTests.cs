@@ -38,11 +38,15 @@ public class RatioSidesTests
         Assert.Equal(share, RatiosCommand.LeastReadShare(Enum.Parse<ElementFormat>(format)));
 
     [Fact]
-    public void The_stretch_that_allocates_least_is_one_that_evicts_and_reloads()
+    public void Every_allocation_in_the_middle_half_of_the_turns_counts()
     {
-        SteadyStateSides.Stretch[] totals = [new(0, 0, 0), new(900, 50, 50), new(1000, 100, 100), new(1030, 200, 200), new(1030, 250, 210), new(1030, 300, 290)];
+        var totals = new SteadyStateSides.Stretch[8];
+        for (var turn = 0; turn < 8; turn++)
+        {
+            totals[turn] = new(turn < 2 ? 1000 * turn : turn < 5 ? 2000 : 2001, 10 * turn, 20 * turn);
+        }
 
-        Assert.Equal(new SteadyStateSides.Stretch(30, 150, 110), SteadyStateSides.Fewest(totals, 2));
+        Assert.Equal((new SteadyStateSides.Stretch(1, 40, 80), 4), SteadyStateSides.MiddleHalf(totals));
     }
 
     [Theory]
@@ -51,10 +55,6 @@ public class RatioSidesTests
     [InlineData(100, 99, false)]
     public void A_stretch_without_evictions_or_reloads_is_not_busy(long evicted, long reloaded, bool isBusy) =>
         Assert.Equal(isBusy, new SteadyStateSides.Stretch(0, evicted, reloaded).IsBusy);
-
-    [Fact]
-    public void Where_no_stretch_evicts_and_reloads_the_least_is_of_one_that_does_not() =>
-        Assert.Equal(new SteadyStateSides.Stretch(7, 0, 0), SteadyStateSides.Fewest([new(0, 0, 0), new(8, 0, 0), new(15, 0, 0)], 1));
 
     [Theory]
     [InlineData(typeof(DecodeUnderChurnSides))]

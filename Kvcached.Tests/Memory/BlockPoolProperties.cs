@@ -128,6 +128,24 @@ public class BlockPoolProperties
         Assert.Equal(0, pool.PendingBytesOf(2));
     }
 
+    [Fact]
+    public void Bytes_that_wait_for_several_lanes_are_accounted_to_one_of_a_client_that_they_still_wait_for()
+    {
+        var points = new PointModel();
+        var pool = new BlockPool(UnitBytes, UnitBytes, points.Timelines);
+        pool.EnsureLane(3);
+        var layout = pool.AddLayout(1024);
+        var frontier = points.FrontierOf([EndOf(Point.BackgroundLane, 1), EndOf(1, 1), EndOf(2, 1), EndOf(3, 1)]);
+        points.Timelines.Observe(EndOf(1, 1).Timeline, 1);
+        pool.Free(Allocate(pool, layout), frontier);
+        Assert.Equal((0L, 0L, 1024L), (pool.PendingBytesOf(Point.BackgroundLane), pool.PendingBytesOf(1), pool.PendingBytesOf(2)));
+        points.Timelines.Observe(EndOf(Point.BackgroundLane, 1).Timeline, 1);
+        points.Timelines.Observe(EndOf(2, 1).Timeline, 1);
+        points.Timelines.Observe(EndOf(3, 1).Timeline, 1);
+        pool.Promote();
+        Assert.Equal(0, pool.PendingBytesOf(2));
+    }
+
     [Theory]
     [InlineData(4096, 0)]
     [InlineData(3840, 0)]

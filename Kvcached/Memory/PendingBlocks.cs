@@ -71,11 +71,25 @@ internal sealed class PendingBlocks(TimelineTable timelines)
         n.Block = block;
         n.Frontier = frontier;
         n.Bytes = bytes;
-        n.AccountLane = home.IsMixed ? frontier.Points[0].Lane : home.Lane;
+        n.AccountLane = home.IsMixed ? FirstClientLane(in frontier) : home.Lane;
         _bytesByLane[n.AccountLane] += bytes;
         segment.Uses[block] = BlockUse.Pending(node);
         Append(node, (segment.Layout * (_lanes + 1)) + (home.IsMixed ? _lanes : home.Lane));
         Count++;
+    }
+
+    /// <summary>The first lane, other than the background's, that bytes wait for: those that they wait for otherwise are of the same client.</summary>
+    private int FirstClientLane(in Frontier frontier)
+    {
+        foreach (var point in frontier.Points)
+        {
+            if (point.Lane != Point.BackgroundLane && !timelines.IsObserved(point))
+            {
+                return point.Lane;
+            }
+        }
+
+        return Point.BackgroundLane;
     }
 
     /// <summary>Takes the oldest block of a layout that the lane may use enqueue-ahead.</summary>
