@@ -8,6 +8,7 @@ internal sealed class DemoModel : IDisposable
     private readonly IDevice _device;
     private readonly ModelWeights _weights;
 
+    /// <summary>Plans its schedules and makes its weights.</summary>
     /// <param name="device">The device.</param>
     /// <param name="shape">Its sizes.</param>
     /// <param name="requests">Its requests.</param>
