@@ -66,6 +66,10 @@ internal sealed class ContiguousKv : IKvSource
         return new BegunStep(new StepInput(kv, requests, planned.Rows, planned.IsPrefill), previous, new TimelinePoint(_end, _begun));
     }
 
+    public void Complete(CommandList commands)
+    {
+    }
+
     public void Submitted(int step)
     {
     }

@@ -33,6 +33,7 @@ internal sealed class DecodeRun : IDisposable
             var begun = _kv.Begin(step);
             _commands.Clear();
             _transformer.Append(_commands, begun.Input, _kv.Attention, _transcript);
+            _kv.Complete(_commands);
             _waits[0] = begun.Begin;
             _queue.Submit(_waits, _commands, begun.End);
             _kv.Submitted(step);

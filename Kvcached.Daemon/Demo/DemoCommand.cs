@@ -33,11 +33,16 @@ internal static class DemoCommand
 
     private static readonly Option<PoolSize?> Pool = PoolSize.Option("Device memory for blocks, multiples of 2MiB: grows and shrinks between floor and ceiling, or keeps the one size given (default: a third of what the sequences need).");
 
+    private static readonly Option<bool> ContiguousWindows = new("--contiguous-windows")
+    {
+        Description = "Run the contiguous kernels, which know of no table, on windows of the pool instead. Not with --pool or --models.",
+    };
+
     public static Command Create()
     {
         var command = new Command("demo", "Decodes with a transformer on a pool a third of what its KV cache needs, and compares every token with runs that never evict.")
         {
-            Text, Json, Seed, Models, Sequences, Generate, Pool,
+            Text, Json, Seed, Models, Sequences, Generate, Pool, ContiguousWindows,
         };
         command.SetAction(parse => Run(parse));
         return command;
@@ -61,7 +66,7 @@ internal static class DemoCommand
         };
         try
         {
-            return Run(options, parse.GetValue(Json));
+            return parse.GetValue(ContiguousWindows) ? RunOnWindows(options, parse.GetValue(Json)) : Run(options, parse.GetValue(Json));
         }
         catch (Exception error) when (error is DemoFailedException or KvException or DeviceLostException or OutOfDeviceMemoryException or TimeoutException)
         {
@@ -72,32 +77,45 @@ internal static class DemoCommand
 
     private static int Run(DemoOptions options, bool json)
     {
-        var output = json ? Console.Error : Console.Out;
-        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
-        DemoReport? report = null;
-        if (console.Profile.Out.IsTerminal && console.Profile.Width >= TableDisplay.MinWidth)
+        var report = Show(json, (device, display) => new DemoRunner(device, options, display).Run());
+        return Report(report.ToJson(), report.Failures(DemoTargets.Of(options)));
+    }
+
+    private static int RunOnWindows(DemoOptions options, bool json)
+    {
+        if (options.Pool is not null || options.SecondModel is not null)
         {
-            TableDisplay.Run(console, display => report = Run(options, display));
-        }
-        else
-        {
-            report = Run(options, new LineDisplay(output));
+            throw new UsageException("--contiguous-windows runs one model on a pool of a third of what its sequences need; leave --pool and --models out.");
         }
 
-        Console.Out.WriteLine(report!.ToJson());
-        var failures = report.Failures(DemoTargets.Of(options));
+        var report = Show(json, (device, display) => new WindowsRunner(device, options, display).Run());
+        return Report(report.ToJson(), report.Failures());
+    }
+
+    private static TReport Show<TReport>(bool json, Func<IDevice, IDemoDisplay, TReport> run)
+    {
+        var output = json ? Console.Error : Console.Out;
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
+        using var device = new CpuDevice(new CpuDeviceOptions { Kernels = Transformer.CpuKernels });
+        if (!console.Profile.Out.IsTerminal || console.Profile.Width < TableDisplay.MinWidth)
+        {
+            return run(device, new LineDisplay(output));
+        }
+
+        var report = default(TReport);
+        TableDisplay.Run(console, display => report = run(device, display));
+        return report!;
+    }
+
+    private static int Report(string json, IReadOnlyList<string> failures)
+    {
+        Console.Out.WriteLine(json);
         foreach (var failure in failures)
         {
             Console.Error.WriteLine($"kvcached: demo: {failure}");
         }
 
         return failures.Count == 0 ? 0 : Failed;
-    }
-
-    private static DemoReport Run(DemoOptions options, IDemoDisplay display)
-    {
-        using var device = new CpuDevice(new CpuDeviceOptions { Kernels = Transformer.CpuKernels });
-        return new DemoRunner(device, options, display).Run();
     }
 
     private static Option<int> Count(string name, string description, int fallback, int least, int most) => new(name)

@@ -64,6 +64,21 @@ internal sealed class DemoModel : IDisposable
         return Evicting.Compare(transcript);
     }
 
+    /// <summary>Runs the steps of the evicting run on a pool that fits all, and names the first difference from it.</summary>
+    public string? DifferenceFromUnevicted(IDemoDisplay display)
+    {
+        display.Say("unevicted run: a pool that fits all");
+
+        // A quarter more than needed, so that the blocks of a sequence that has ended need not be ready at once for the next.
+        var pool = PoolSize.Fixed(DemoRunner.RoundUp(NeededBytes * 5 / 4));
+        using var kv = new PagedKv(_device, Shape, Schedule, new PagedKvOptions { Pool = pool, ColdBytes = 0, HasPolicy = false });
+        var monitor = new RunMonitor("unevicted", Schedule.Steps.Count, display, windowSteps: 0);
+        var difference = Difference(Schedule, kv, monitor);
+        return monitor.Statistics.EvictedBlocks == 0
+            ? difference
+            : throw new DemoFailedException($"The unevicted run evicted {monitor.Statistics.EvictedBlocks} blocks.");
+    }
+
     public void Dispose()
     {
         Evicting.Dispose();

@@ -23,7 +23,7 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
             var neededBytes = models.Sum(model => model.NeededBytes);
             var pool = options.Pool ?? PoolSize.Fixed(neededBytes / 3 / UnitBytes * UnitBytes);
             var (monitor, poolBytesPeak, poolBytesEnd) = RunEvicting(models, pool);
-            var isUnevicted = All(models, "unevicted", RunUnevicted);
+            var isUnevicted = All(models, "unevicted", model => model.DifferenceFromUnevicted(display));
             var isContiguous = All(models, "contiguous", RunContiguous);
             watch.Stop();
             var prompt = models.Sum(model => model.Requests.Sum(request => (long)request.Prompt.Length));
@@ -86,7 +86,8 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
             : throw new UsageException($"--pool: {pool}; for these sequences the ceiling must be between {SizeParser.Format(least)} and {SizeParser.Format(most)}.");
     }
 
-    private static long RoundUp(long bytes) => (bytes + UnitBytes - 1) / UnitBytes * UnitBytes;
+    /// <summary>Bytes of whole units of the pool.</summary>
+    internal static long RoundUp(long bytes) => (bytes + UnitBytes - 1) / UnitBytes * UnitBytes;
 
     private GateResult RunGateTest(Transformer transformer)
     {
@@ -112,20 +113,6 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
         }
 
         return (monitor, run.PoolBytesPeak, run.ShrinkPool());
-    }
-
-    private string? RunUnevicted(DemoModel model)
-    {
-        display.Say("unevicted run: a pool that fits all");
-
-        // A quarter more than needed, so that the blocks of a sequence that has ended need not be ready at once for the next.
-        var pool = PoolSize.Fixed(RoundUp(model.NeededBytes * 5 / 4));
-        using var kv = new PagedKv(device, model.Shape, model.Schedule, new PagedKvOptions { Pool = pool, ColdBytes = 0, HasPolicy = false });
-        var monitor = new RunMonitor("unevicted", model.Schedule.Steps.Count, display, windowSteps: 0);
-        var difference = model.Difference(model.Schedule, kv, monitor);
-        return monitor.Statistics.EvictedBlocks == 0
-            ? difference
-            : throw new DemoFailedException($"The unevicted run evicted {monitor.Statistics.EvictedBlocks} blocks.");
     }
 
     private string? RunContiguous(DemoModel model)

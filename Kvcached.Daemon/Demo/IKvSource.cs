@@ -23,6 +23,9 @@ internal interface IKvSource : IDisposable
     /// <summary>Begins a step of the schedule. Waits, as an application may, where too many steps have not ended.</summary>
     BegunStep Begin(int step);
 
+    /// <summary>Adds what belongs behind the kernels of the step that was begun last.</summary>
+    void Complete(CommandList commands);
+
     /// <summary>Ends sequences that are complete, and does what the policy asks for.</summary>
     void Submitted(int step);
 

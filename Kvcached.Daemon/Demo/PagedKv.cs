@@ -16,6 +16,9 @@ internal sealed record PagedKvOptions
 
     /// <summary>Whether the policy's actions are done.</summary>
     public bool HasPolicy { get; init; } = true;
+
+    /// <summary>Whether kernels find keys and values in contiguous windows, and know of no table.</summary>
+    public bool HasWindows { get; init; }
 }
 
 /// <summary>Keys and values in a cache: a sequence per request, one lane.</summary>
@@ -38,6 +41,7 @@ internal sealed class PagedKv : IKvSource
     private readonly int[] _tokens;
     private readonly KvStepItem[] _batch;
     private readonly TimelinePoint[] _ends;
+    private KvStep _step;
     private ulong _begun;
 
     /// <summary>A model with a cache of its own.</summary>
@@ -51,19 +55,22 @@ internal sealed class PagedKv : IKvSource
         _options = options;
         _cache = cache;
         _model = _cache.RegisterModel("demo", shape.Layout);
-        _lane = _cache.OpenLane(new KvLaneOptions { Depth = options.Depth, MaxBatch = schedule.MaxItems });
-        _shape = _model.Shape(0);
+        _lane = _cache.OpenLane(new KvLaneOptions { Depth = options.Depth, MaxBatch = schedule.MaxItems, Windows = options.HasWindows });
+        _shape = options.HasWindows ? _model.WindowShape() : _model.Shape();
         _requests = ScheduleTable.Create(cache.Device, schedule);
         _sequences = new KvSequence[schedule.Requests.Count];
         _tokens = new int[schedule.Requests.Count];
         _batch = new KvStepItem[schedule.MaxItems];
         _ends = new TimelinePoint[options.Depth];
-        Attention = AttentionLayer.Paged(cache.Device, shape);
+        Attention = options.HasWindows ? AttentionLayer.Contiguous(cache.Device, shape) : AttentionLayer.Paged(cache.Device, shape);
     }
 
     public AttentionLayer Attention { get; }
 
     public KvCacheStatistics Statistics => _cache.GetStatistics();
+
+    /// <summary>What became of the windows.</summary>
+    public WindowGrowth Windows { get; } = new();
 
     /// <summary>Steps that were accepted as they were begun.</summary>
     public int AcceptedSteps { get; private set; }
@@ -81,25 +88,38 @@ internal sealed class PagedKv : IKvSource
             if (_tokens[request] == 0)
             {
                 _sequences[request] = _model.CreateSequence();
+                if (_options.HasWindows)
+                {
+                    _sequences[request].OpenWindow();
+                }
             }
 
             _tokens[request] += newTokens;
             _batch[i] = new KvStepItem(_sequences[request], newTokens);
         }
 
-        var begun = BeginOnLane(_batch.AsSpan(0, planned.Items), step);
+        var begun = _step = BeginOnLane(_batch.AsSpan(0, planned.Items), step);
         _ends[_begun++ % (ulong)_ends.Length] = begun.End;
         var kv = new KvBatch
         {
             Views = begun.ViewsAddress(),
             Entries = _cache.EntriesAddress,
             Pool = _cache.PoolAddress,
+            Buffers = _options.HasWindows ? begun.WindowsAddress() : 0,
             Shape = _shape,
             Batch = (uint)planned.Items,
             Format = ElementFormat.Float16,
         };
         var input = new StepInput(kv, ScheduleTable.AddressOf(_requests, planned), planned.Rows, planned.IsPrefill);
         return new BegunStep(input, new WaitPoint(begun.Begin.Timeline, begun.Begin.Value), begun.End);
+    }
+
+    public void Complete(CommandList commands)
+    {
+        if (_options.HasWindows)
+        {
+            _step.StoreWindows(commands);
+        }
     }
 
     public void Submitted(int step)
@@ -173,7 +193,9 @@ internal sealed class PagedKv : IKvSource
     {
         while (true)
         {
+            var before = Statistics;
             var begun = _lane.Begin(batch);
+            Windows.Look(before, Statistics);
             switch (begun.Status)
             {
                 case KvStepStatus.Accepted:

@@ -36,9 +36,9 @@ internal sealed class CacheRig : IDisposable
 
     public KvModel Model { get; }
 
-    public PatternLane OpenLane(int depth = 4, int maxPages = 0)
+    public PatternLane OpenLane(int depth = 4, int maxPages = 0, bool windows = false)
     {
-        var lane = new PatternLane(this, depth, maxPages);
+        var lane = new PatternLane(this, depth, maxPages, windows);
         _lanes.Add(lane);
         return lane;
     }
@@ -82,10 +82,10 @@ internal sealed class PatternLane : IDisposable
     private readonly WaitPoint[] _waits = new WaitPoint[1];
     private readonly KvStepItem[] _batch = new KvStepItem[MaxBatch];
 
-    public PatternLane(CacheRig rig, int depth, int maxPages)
+    public PatternLane(CacheRig rig, int depth, int maxPages, bool windows)
     {
         _rig = rig;
-        Lane = rig.Cache.OpenLane(new KvLaneOptions { Depth = depth, MaxBatch = MaxBatch, MaxPages = maxPages });
+        Lane = rig.Cache.OpenLane(new KvLaneOptions { Depth = depth, MaxBatch = MaxBatch, MaxPages = maxPages, Windows = windows });
         _queue = rig.Device.CreateQueue("kernels");
         _expectations = rig.Device.Allocate((depth + 1) * (long)_slotBytes, MemoryKind.Host, "expectations");
         _tally = rig.Device.Allocate(Marshal.SizeOf<PatternTally>(), MemoryKind.Host, "tally");

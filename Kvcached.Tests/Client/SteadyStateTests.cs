@@ -9,14 +9,22 @@ namespace Kvcached.Tests.Client;
 public class SteadyStateTests
 {
     [Theory]
-    [InlineData(0)]
-    [InlineData(8)]
-    public void Steps_that_decode_evict_and_reload_allocate_nothing_with_a_listener_attached(int maxPages)
+    [InlineData(0, false)]
+    [InlineData(8, false)]
+    [InlineData(0, true)]
+    public void Steps_that_decode_evict_and_reload_allocate_nothing_with_a_listener_attached(int maxPages, bool hasWindows)
     {
         using var counts = new Counts();
-        using var rig = new CacheRig(CacheRig.Layout with { PageTable = maxPages > 0 }, coldUnits: 4);
-        var lane = rig.OpenLane(maxPages: maxPages);
+
+        // A window has a unit to itself: each step's takes that of the one before.
+        using var rig = new CacheRig(CacheRig.Layout with { PageTable = maxPages > 0 }, poolUnits: hasWindows ? 2 : 1, coldUnits: 4);
+        var lane = rig.OpenLane(maxPages: maxPages, windows: hasWindows);
         var sequences = Enumerable.Range(0, 8).Select(_ => lane.Create()).ToArray();
+        foreach (var sequence in sequences.Where(_ => hasWindows))
+        {
+            sequence.Sequence.OpenWindow();
+        }
+
         foreach (var sequence in sequences)
         {
             lane.Begin(6 * 16, sequence);
@@ -50,6 +58,7 @@ public class SteadyStateTests
         // Storage grows on demand and the runtime's own threads allocate now and then: a window of 50 steps must be free of both.
         Assert.Equal(0, least);
         Assert.True(rig.Cache.GetStatistics().ReloadedBlocks - reloaded > 1000);
+        Assert.True(!hasWindows || rig.Cache.GetStatistics().WindowsDropped > 900, rig.Cache.GetStatistics().ToString());
         Assert.True(counts["kvcached.steps"] > 1000);
     }
 

@@ -24,6 +24,7 @@ public class DemoCommandTests
     {
         Assert.NotEmpty(DemoCommand.Create().Parse(["--seed", "many"]).Errors);
         Assert.NotEmpty(DemoCommand.Create().Parse(["--pools", "2"]).Errors);
+        Assert.Empty(DemoCommand.Create().Parse(["--contiguous-windows", "--json"]).Errors);
         Assert.Empty(DemoCommand.Create().Parse(["--seed", "2", "--sequences", "64", "--generate", "48", "--json"]).Errors);
     }
 

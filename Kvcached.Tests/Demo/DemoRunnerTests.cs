@@ -103,6 +103,52 @@ public sealed class DemoRunnerTests : IDisposable
     }
 
     [Fact]
+    public void A_run_on_windows_is_identical_and_windows_grow_while_others_are_evicted()
+    {
+        // 64 tokens fill a unit, and every sequence comes to have more while it decodes.
+        var options = new DemoOptions
+        {
+            Text = _text,
+            Model = Small with { KvHeads = 32, QueryHeads = 32, HeadDim = 128 },
+            Workload = new WorkloadOptions { Live = 12, Waiting = 2, Generate = 24, MinContext = 72, MaxContext = 128 },
+        };
+        using var lines = new StringWriter();
+        var report = new WindowsRunner(_device, options, new LineDisplay(lines)).Run();
+        Assert.True(report.IdenticalToUnevicted, lines.ToString());
+        Assert.True(report.Failures().Count == 0, report.ToJson());
+        Assert.True(report.WindowBytes > 0 && report.GatheredBytes > 0 && report.WindowsDropped > 0, report.ToJson());
+    }
+
+    [Fact]
+    public void A_report_on_windows_that_misses_a_target_says_which()
+    {
+        Assert.Empty(GoodOnWindows.Failures());
+        (WindowsReport Report, string Name)[] misses =
+        [
+            (GoodOnWindows with { EvictedBlocks = 0 }, "evicted_blocks"),
+            (GoodOnWindows with { ReloadedBlocks = 0 }, "reloaded_blocks"),
+            (GoodOnWindows with { GrownWhileEvicting = 0 }, "grown_while_evicting"),
+            (GoodOnWindows with { IdenticalToUnevicted = false }, "identical_to_unevicted"),
+        ];
+        foreach (var (report, name) in misses)
+        {
+            Assert.StartsWith(name, Assert.Single(report.Failures()), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void The_report_on_windows_has_the_documented_fields_and_no_others()
+    {
+        using var json = JsonDocument.Parse(GoodOnWindows.ToJson());
+        Assert.Equal(
+            [
+                "elapsed_s", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "evicted_blocks", "reloaded_blocks", "window_bytes", "windows_grown",
+                "windows_moved", "windows_dropped", "grown_while_evicting", "gathered_bytes", "pool_bytes", "needed_bytes", "identical_to_unevicted",
+            ],
+            json.RootElement.EnumerateObject().Select(property => property.Name));
+    }
+
+    [Fact]
     public void The_report_has_the_documented_fields_and_no_others()
     {
         using var json = JsonDocument.Parse(Good.ToJson());
@@ -144,6 +190,26 @@ public sealed class DemoRunnerTests : IDisposable
     }
 
     public void Dispose() => _device.Dispose();
+
+    private static WindowsReport GoodOnWindows => new()
+    {
+        ElapsedS = 1,
+        Steps = 1,
+        PromptTokens = 1,
+        GeneratedTokens = 1,
+        TokensPerS = 1,
+        EvictedBlocks = 1,
+        ReloadedBlocks = 1,
+        WindowBytes = 1,
+        WindowsGrown = 0,
+        WindowsMoved = 1,
+        WindowsDropped = 1,
+        GrownWhileEvicting = 1,
+        GatheredBytes = 1,
+        PoolBytes = 1,
+        NeededBytes = 3,
+        IdenticalToUnevicted = true,
+    };
 
     private static DemoReport Good => new()
     {
