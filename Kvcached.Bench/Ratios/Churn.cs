@@ -17,11 +17,7 @@ internal sealed class Churn : IDisposable
     private readonly DeviceQueue _queue;
     private readonly CommandList _commands = new();
     private readonly KvSequence[] _sequences;
-    private readonly Lock _cycle = new();
-    private readonly ManualResetEventSlim _running = new();
-    private readonly Thread _thread;
-    private volatile bool _isEnding;
-    private Exception? _failure;
+    private readonly PausableLoop _loop;
 
     public Churn(IDevice device, KvCache cache, KvModel model)
     {
@@ -30,56 +26,19 @@ internal sealed class Churn : IDisposable
         _queue = device.CreateQueue("churn");
         _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => model.CreateSequence())];
         Cycle();
-        _thread = new Thread(Run);
-        _thread.Start();
+        _loop = new PausableLoop(Cycle);
     }
 
     public KvLane Lane { get; }
 
-    public void Resume() => _running.Set();
+    public void Resume() => _loop.Resume();
 
-    public void Pause()
-    {
-        _running.Reset();
-        lock (_cycle)
-        {
-            if (_failure is not null)
-            {
-                throw new InvalidOperationException("The churn has ended.", _failure);
-            }
-        }
-    }
+    public void Pause() => _loop.Pause();
 
     public void Dispose()
     {
-        _isEnding = true;
-        _running.Set();
-        _thread.Join();
-        _running.Dispose();
+        _loop.Dispose();
         _queue.Dispose();
-    }
-
-    private void Run()
-    {
-        while (!_isEnding)
-        {
-            _running.Wait();
-            lock (_cycle)
-            {
-                try
-                {
-                    if (_running.IsSet && !_isEnding)
-                    {
-                        Cycle();
-                    }
-                }
-                catch (Exception e)
-                {
-                    _failure = e;
-                    return;
-                }
-            }
-        }
     }
 
     private void Cycle()

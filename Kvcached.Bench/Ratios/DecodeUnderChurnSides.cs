@@ -1,186 +1,31 @@
-using System.Diagnostics;
-using Kvcached.Devices;
-using Kvcached.Devices.Cpu;
-using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
-
 namespace Kvcached.Bench.Ratios;
 
-/// <summary>
-/// Decode steps per second on one worker while other sequences of the same cache are cleaned, dropped and reloaded without pause on another
-/// lane (A), and while nothing is (B). Every step goes through the engine, one token more for each sequence. The worker has a processor to itself, as
-/// far as this process is concerned: all other threads, copies and engine, share what is left.
-/// </summary>
-internal sealed unsafe class DecodeUnderChurnSides : RatioSides
+/// <summary>Decoding while other sequences of the same cache are cleaned, dropped and reloaded without pause on another lane.</summary>
+internal sealed class DecodeUnderChurnSides : DecodeBesideSides
 {
-    private const int Sequences = 4;
-    private const int Tokens = 1024;
-    private const int Steps = 4;
-    private const int QueryHeads = 32;
-    private const int TokenSlack = 16;
-    private const string PinKernel = "ratios.pin";
-    private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
-    private readonly TappedDevice _device = new(new CpuDevice(new CpuDeviceOptions { Workers = 1, Kernels = [new CpuKernel(PinKernel, &PinItems, &Pin)] }));
-    private readonly KvCache _cache;
-    private readonly KvModel _model;
-    private readonly KvLane _lane;
-    private readonly DeviceQueue _queue;
-    private readonly DeviceKernel _decode;
-    private readonly DeviceKernel _merge;
-    private readonly CommandList _commands = new();
-    private readonly KvSequence[] _sequences;
     private readonly Churn _churn;
     private readonly PlainCopies _plain;
-    private readonly DeviceMemory _scratch;
-    private readonly uint _maxParts = AttentionArguments.PartsFor(Tokens + TokenSlack);
-    private readonly List<double> _plainRates = [];
-    private readonly List<double> _churnRates = [];
 
     public DecodeUnderChurnSides()
+        : base("churn", poolBytes: 192 << 20, Churn.Bytes)
     {
-        _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = 192 << 20, ColdBytes = Churn.Bytes, CleanAhead = false });
-        _model = _cache.RegisterModel("decode", EvictReloadSides.Layout);
-        _lane = _cache.OpenLane();
-        _queue = _device.CreateQueue("decode");
-        _decode = _device.LoadKernel(CpuKernelLibrary.DecodePaged);
-        _merge = _device.LoadKernel(CpuKernelLibrary.Merge);
-        _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => _model.CreateSequence())];
-        _scratch = _device.Allocate(QueryBytes * 2 + 4096 + (long)AttentionArguments.PartialBytes(Sequences, QueryHeads, _model.Shape().HeadDim, _maxParts), MemoryKind.Device, "decode");
-        _churn = new Churn(_device, _cache, _model);
-        _plain = new PlainCopies(_device, _churn.Lane, Churn.Blocks, EvictReloadSides.BlockBytes);
-        PinWorker();
-        Wait(Begin(Tokens));
+        _churn = new Churn(Device, Cache, Model);
+        _plain = new PlainCopies(Device, _churn.Lane, Churn.Blocks, EvictReloadSides.BlockBytes);
+        Start();
     }
 
-    public override bool IsPinned => false;
+    protected override void Resume() => _churn.Resume();
 
-    private long QueryBytes => (long)Sequences * QueryHeads * _model.Shape().HeadDim * sizeof(float);
+    protected override void Pause() => _churn.Pause();
 
-    public override double RunA()
-    {
-        _churn.Resume();
-        var (start, before) = (Stopwatch.GetTimestamp(), TransferredBytes());
-        var rate = RunB();
-        _churnRates.Add((TransferredBytes() - before) / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
-        _churn.Pause();
-        return rate;
-    }
+    protected override long CopiedBytes(in KvCacheStatistics statistics) => statistics.BytesIn + statistics.BytesOut;
 
-    public override double RunB()
-    {
-        foreach (var sequence in _sequences)
-        {
-            sequence.Truncate(Tokens);
-        }
-
-        var start = Stopwatch.GetTimestamp();
-        KvStep last = default;
-        for (var step = 0; step < Steps; step++)
-        {
-            last = Begin(1);
-        }
-
-        Wait(last);
-        return Steps / Stopwatch.GetElapsedTime(start).TotalSeconds;
-    }
-
-    public override bool MeasuresBeside => true;
-
-    // With the churn at rest, and where its copies run: off the worker's processor.
-    public override void RunBeside() => _plainRates.Add(_plain.Run());
-
-    public override void Forget()
-    {
-        _plainRates.Clear();
-        _churnRates.Clear();
-    }
-
-    public override string? Missed(double a, double b) => MissedRate(RatioStatistics.Median(_churnRates), RatioStatistics.Median(_plainRates));
-
-    /// <summary>Decoding beside too little churn shows nothing.</summary>
-    internal static string? MissedRate(double churn, double plain) => churn >= plain / 2
-        ? null
-        : $"{churn:F1} GB/s of churn; it must be half of the {plain:F1} GB/s of plain copies";
-
-    public override IEnumerable<ExtraField> Extra(double a, double b) =>
-        [new ExtraField("churn_gb_s", RatioStatistics.Median(_churnRates)), new ExtraField("plain_copy_gb_s", RatioStatistics.Median(_plainRates))];
+    protected override double PlainRate() => _plain.Run();
 
     protected override void Dispose(bool disposing)
     {
         _churn.Dispose();
         _plain.Dispose();
-        _queue.Dispose();
-        _cache.Dispose();
-        _scratch.Dispose();
-        _device.Dispose();
-        ThreadPin.LetAllRun();
         base.Dispose(disposing);
     }
-
-    private static int PinItems(void* arguments) => 1;
-
-    private static void Pin(void* arguments, int item, int worker) => ThreadPin.PinCurrent(*(int*)arguments);
-
-    // With one worker a queue's own thread runs its kernels, so a kernel can pin it to what the others are kept off.
-    private void PinWorker()
-    {
-        var processor = ThreadPin.LastProcessor();
-        ThreadPin.KeepAllOff(processor);
-        using var timeline = _device.CreateTimeline("pin");
-        _commands.Launch(_device.LoadKernel(PinKernel), processor);
-        _queue.Submit([], _commands, new TimelinePoint(timeline, 1));
-        _commands.Clear();
-        timeline.WaitOnHost(1, _limit);
-    }
-
-    private long TransferredBytes()
-    {
-        var statistics = _cache.GetStatistics();
-        return statistics.BytesIn + statistics.BytesOut;
-    }
-
-    private KvStep Begin(int newTokens)
-    {
-        var step = _lane.Begin([.. _sequences.Select(sequence => new KvStepItem(sequence, newTokens))]);
-        for (var layer = 0u; newTokens == 1 && layer < _model.Shape().Layers; layer++)
-        {
-            _commands.Launch(_decode, Arguments(step, layer));
-            _commands.Launch(_merge, Arguments(step, layer));
-        }
-
-        _queue.Submit([new WaitPoint(step.Begin.Timeline, step.Begin.Value)], _commands, step.End);
-        _commands.Clear();
-        return step;
-    }
-
-    private void Wait(KvStep step)
-    {
-        if (!_cache.Wait(step.End, _limit) || _lane.StatusOf(step.Number) != KvStepStatus.Accepted)
-        {
-            throw new InvalidOperationException($"A decode step is {_lane.StatusOf(step.Number)}.");
-        }
-    }
-
-    private AttentionArguments Arguments(KvStep step, uint layer) => new()
-    {
-        Kv = new KvBatch
-        {
-            Views = step.ViewsAddress(),
-            Entries = _cache.EntriesAddress,
-            Pool = _cache.PoolAddress,
-            Shape = _model.Shape(),
-            Batch = Sequences,
-            Layer = layer,
-            Format = ElementFormat.Float16,
-        },
-        Queries = _scratch.Address,
-        Outputs = _scratch.Address + (ulong)QueryBytes,
-
-        // Zeros: all read and write the first row, in turn.
-        RowStarts = _scratch.Address + (ulong)(2 * QueryBytes),
-        Partials = _scratch.Address + (ulong)(2 * QueryBytes) + 4096,
-        MaxParts = _maxParts,
-        QueryHeads = QueryHeads,
-        Scale = 0.1f,
-    };
 }

@@ -66,7 +66,8 @@ internal static class RatioRun
         var firstRound = start;
         var (compiled, meanwhile) = (pace.CompiledMethods(), 0L);
         var last = sides.RunA();
-        while (b.Count < pace.Rounds || (b.Count < pace.MaxRounds && Stopwatch.GetElapsedTime(firstRound) < pace.Rounds * pace.RoundTime))
+        var rounds = Math.Max(pace.Rounds, sides.LeastRounds);
+        while (b.Count < rounds || (b.Count < pace.MaxRounds && Stopwatch.GetElapsedTime(firstRound) < pace.Rounds * pace.RoundTime))
         {
             b.Add(sides.RunB());
             var next = sides.RunA();
@@ -100,12 +101,12 @@ internal static class RatioRun
     private static RatioResult Result(RatioGoal goal, RatioSides sides, double[] a, double[] b, double[] aOverA, long compiledMeanwhile)
     {
         var (medianA, medianB) = (RatioStatistics.Median(a), RatioStatistics.Median(b));
-        var value = RatioStatistics.Median(a.Zip(b, goal.ValueOf));
+        var value = sides.ValueOf(goal, a, b);
         return new RatioResult
         {
             Goal = goal,
             Value = value,
-            Noise = aOverA.Length == 0 ? 0 : RatioStatistics.NoiseOf(aOverA) * value,
+            Noise = aOverA.Length == 0 ? 0 : sides.NoiseOf(value, aOverA),
             A = medianA,
             B = medianB,
             Runs = a.Length,

@@ -16,6 +16,15 @@ internal abstract class RatioSides : IDisposable
 
     public abstract double RunB();
 
+    /// <summary>Rounds that the sides want at the least, however quick the pace.</summary>
+    public virtual int LeastRounds => 0;
+
+    /// <summary>What the rounds come to; the median, if the sides do not say otherwise.</summary>
+    public virtual double ValueOf(RatioGoal goal, double[] a, double[] b) => RatioStatistics.Median(a.Zip(b, goal.ValueOf));
+
+    /// <summary>How far a second value may lie from this one, in its unit, given the ratios of A to the A after it.</summary>
+    public virtual double NoiseOf(double value, double[] aOverA) => RatioStatistics.NoiseOf(aOverA) * value;
+
     /// <summary>Whether <see cref="RunBeside"/> measures something.</summary>
     public virtual bool MeasuresBeside => false;
 

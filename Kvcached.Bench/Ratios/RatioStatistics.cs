@@ -9,6 +9,13 @@ internal static class RatioStatistics
         return sorted.Length == 0 ? double.NaN : (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
     }
 
+    /// <summary>The least value that a part of the values does not exceed.</summary>
+    public static double Percentile(IEnumerable<double> values, double part)
+    {
+        double[] sorted = [.. values.Order()];
+        return sorted.Length == 0 ? double.NaN : sorted[Math.Clamp((int)Math.Ceiling(part * sorted.Length) - 1, 0, sorted.Length - 1)];
+    }
+
     /// <summary>
     /// How far from 1 the median of ratios of A to A may lie: the farther end of its 95 % interval, from order statistics, so that nothing
     /// is assumed of how the ratios are spread.

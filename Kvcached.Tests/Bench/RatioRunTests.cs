@@ -108,6 +108,24 @@ public class RatioRunTests
     }
 
     [Fact]
+    public void Sides_may_want_more_rounds_and_make_the_value_of_them()
+    {
+        using var sides = new ScriptedSides(a: [1], b: [1]) { Rounds = 7, Value = 1.25 };
+
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three);
+
+        Assert.Equal((7, 1.25), (result.Runs, result.Value));
+    }
+
+    [Theory]
+    [InlineData(0.99, 99)]
+    [InlineData(0.995, 100)]
+    [InlineData(0.01, 1)]
+    [InlineData(1, 100)]
+    public void A_percentile_is_the_least_value_that_so_many_do_not_exceed(double part, double value) =>
+        Assert.Equal(value, RatioStatistics.Percentile(Enumerable.Range(1, 100).Reverse().Select(i => (double)i), part));
+
+    [Fact]
     public void Rounds_count_once_nothing_is_compiled_any_more()
     {
         // Slow and unsteady until the B of the second round, in which something is compiled, and the round after that takes up what it left.
@@ -293,7 +311,8 @@ public class RatioRunTests
         [
             "step_cost_256 <= 100 ns", "step_cost_4096 <= 100 ns", "alloc_free <= 60 ns", "alloc_free_scale <= 1.5 ratio",
             "lookup_tax_ordered <= 1.01 ratio", "lookup_tax_scattered <= 1.02 ratio", "prefill_tax <= 1.02 ratio",
-            "evict_reload_bandwidth >= 0.92 ratio", "decode_under_churn >= 0.9 ratio", "remap_table_vs_vm <= 0.05 ratio",
+            "evict_reload_bandwidth >= 0.92 ratio", "decode_under_churn >= 0.9 ratio",
+            "decode_during_compaction >= 0.9 ratio", "compaction_bandwidth >= 0.9 ratio", "segment_handover <= 1.5 ratio", "remap_table_vs_vm <= 0.05 ratio",
             "bookkeeping <= 0.2 %", "steady_state_allocation <= 0 bytes",
         ],
         RatiosCommand.All.Select(comparison => comparison.Goal)
@@ -337,6 +356,14 @@ public class RatioRunTests
         public override double RunA() => Next('A', a, ref _runsOfA);
 
         public override double RunB() => Next('B', b, ref _runsOfB);
+
+        public int Rounds { get; init; }
+
+        public double? Value { get; init; }
+
+        public override int LeastRounds => Rounds;
+
+        public override double ValueOf(RatioGoal goal, double[] a, double[] b) => Value ?? base.ValueOf(goal, a, b);
 
         public override bool MeasuresBeside => isHeldAgainst;
 

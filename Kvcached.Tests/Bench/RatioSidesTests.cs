@@ -13,7 +13,7 @@ public class RatioSidesTests
     [InlineData(3.9, 8, "3.9 GB/s of churn; it must be half of the 8.0 GB/s of plain copies")]
     [InlineData(double.NaN, 8, "NaN GB/s of churn; it must be half of the 8.0 GB/s of plain copies")]
     public void Churn_below_half_of_the_plain_copies_fails_the_line(double churn, double plain, string? missed) =>
-        Assert.Equal(missed, DecodeUnderChurnSides.MissedRate(churn, plain));
+        Assert.Equal(missed, DecodeBesideSides.MissedRate("churn", churn, plain));
 
     [Fact]
     public void A_contiguous_kernel_below_its_part_of_the_read_bandwidth_fails_the_line()
@@ -59,6 +59,8 @@ public class RatioSidesTests
     [Theory]
     [InlineData(typeof(DecodeUnderChurnSides))]
     [InlineData(typeof(SteadyStateSides))]
+    [InlineData(typeof(DecodeDuringCompactionSides))]
+    [InlineData(typeof(SegmentHandoverSides))]
     public void The_line_fails_where_nothing_shows_that_its_condition_is_met(Type type)
     {
         using var sides = (RatioSides)Activator.CreateInstance(type)!;
@@ -66,9 +68,25 @@ public class RatioSidesTests
         Assert.NotNull(sides.Missed(1, 1));
     }
 
+    [Fact]
+    public void A_handover_counts_its_99th_percentile_and_moves_what_plain_copies_copy()
+    {
+        using var sides = new SegmentHandoverSides();
+        var times = Enumerable.Range(0, 4).Select(_ => sides.RunA()).ToArray();
+        var plain = Enumerable.Range(0, 3).Select(_ => sides.RunB()).ToArray();
+
+        Assert.Null(sides.Missed(1, 1));
+        Assert.Equal(times.Max() / 2, sides.ValueOf(new RatioGoal("handover", "ratio", 1.5, GoalDirection.AtMost, RatioGoal.Quotient), [1], [2]));
+        Assert.Equal(3 * ((plain.Max() / plain.Order().ElementAt(1)) - 1), sides.NoiseOf(3, [1]), 1e-9);
+        Assert.Equal(32, sides.Extra(1, 1).Single(field => field.Name == "moved_mib").Value);
+    }
+
     [Theory]
     [InlineData(typeof(RemapSides))]
     [InlineData(typeof(EvictReloadSides))]
+    [InlineData(typeof(CompactionSides))]
+    [InlineData(typeof(DecodeDuringCompactionSides))]
+    [InlineData(typeof(SegmentHandoverSides))]
     public void Sides_that_check_what_they_move_find_nothing_wrong(Type type)
     {
         using var sides = (RatioSides)Activator.CreateInstance(type)!;
