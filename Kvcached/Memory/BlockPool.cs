@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace Kvcached.Memory;
 
 /// <summary>
@@ -13,15 +11,10 @@ namespace Kvcached.Memory;
 /// </summary>
 internal sealed partial class BlockPool
 {
-    private const int Buckets = 32;
-
-    /// <summary>A segment may lose at most this fraction to the tail that no block fits in.</summary>
-    private const int TailFraction = 16;
-
     private readonly TimelineTable _timelines;
     private readonly PendingBlocks _pending;
     private readonly long _unitBytes;
-    private Layout[] _layouts = [];
+    private PoolLayout[] _layouts = [];
     private int _lanes = 1;
     private int _emptySegments;
     private int _carvedUnits;
@@ -122,23 +115,17 @@ internal sealed partial class BlockPool
             return known;
         }
 
-        var order = 0;
-        while (_unitBytes << order < blockBytes || (_unitBytes << order) % blockBytes * TailFraction > _unitBytes << order)
-        {
-            order++;
-        }
-
-        if (1L << order > Units.Count)
+        var layout = new PoolLayout(blockBytes, _unitBytes);
+        if (1L << layout.Order > Units.Count)
         {
             return -1;
         }
 
-        var layout = new Layout(blockBytes, order, (int)Math.Min((_unitBytes << order) / blockBytes, BlockAddress.MaxBlocks));
         Array.Resize(ref _layouts, _layouts.Length + 1);
         _layouts[^1] = layout;
         _pending.EnsureSize(_layouts.Length, _lanes);
-        _pending.EnsureNodes((long)(Units.Count >> order) * layout.Capacity);
-        for (var unit = 0; unit < Units.Count; unit += 1 << order)
+        _pending.EnsureNodes((long)(Units.Count >> layout.Order) * layout.Capacity);
+        for (var unit = 0; unit < Units.Count; unit += 1 << layout.Order)
         {
             Units[unit].EnsureCapacity(layout.Capacity);
         }
@@ -193,14 +180,11 @@ internal sealed partial class BlockPool
     {
         frontier = default;
         ref var l = ref _layouts[layout];
-        for (var mask = l.BucketMask; mask != 0; mask &= mask - 1)
+        for (var segment = l.Free.Fullest; segment is not null; segment = l.Free.NextSparser(segment))
         {
-            for (var segment = l.Lists[BitOperations.TrailingZeroCount(mask)].Head; segment is not null; segment = segment.Next)
+            if (segment.Used >= leastUsed && (uint)(segment.StartUnit - start) >= (uint)units && TryTake(segment, Point.BackgroundLane, ahead: false, out address, ref frontier))
             {
-                if (segment.Used >= leastUsed && (uint)(segment.StartUnit - start) >= (uint)units && TryTake(segment, Point.BackgroundLane, ahead: false, out address, ref frontier))
-                {
-                    return true;
-                }
+                return true;
             }
         }
 
@@ -209,17 +193,7 @@ internal sealed partial class BlockPool
     }
 
     /// <summary>The segment of a layout with the most free blocks, or the one after it in that order (to a factor of two), among those that have any.</summary>
-    public Segment? Sparsest(int layout, Segment? after)
-    {
-        ref var l = ref _layouts[layout];
-        if (after?.Next is { } next)
-        {
-            return next;
-        }
-
-        var mask = after is null ? l.BucketMask : l.BucketMask & ((1u << after.Bucket) - 1);
-        return mask == 0 ? null : l.Lists[BitOperations.Log2(mask)].Head;
-    }
+    public Segment? Sparsest(int layout, Segment? after) => _layouts[layout].Free.Sparsest(after);
 
     /// <summary>Carves a window of units that has been emptied, if all of it is usable by the lane.</summary>
     public bool TryCarveWindow(int layout, int start, int lane)
@@ -288,21 +262,16 @@ internal sealed partial class BlockPool
     internal void MakeFree(Segment segment, int block)
     {
         segment.PushFree(block);
-        Relist(segment);
+        _layouts[segment.Layout].Free.Relist(segment);
     }
 
-    private static int BucketOf(Segment segment) => segment.Available == 0 ? -1 : BitOperations.Log2((uint)segment.Available);
-
-    private bool TryTakeListed(ref Layout layout, int lane, bool ahead, out BlockAddress address, ref Frontier frontier)
+    private bool TryTakeListed(ref PoolLayout layout, int lane, bool ahead, out BlockAddress address, ref Frontier frontier)
     {
-        for (var mask = layout.BucketMask; mask != 0; mask &= mask - 1)
+        for (var segment = layout.Free.Fullest; segment is not null; segment = layout.Free.NextSparser(segment))
         {
-            for (var segment = layout.Lists[BitOperations.TrailingZeroCount(mask)].Head; segment is not null; segment = segment.Next)
+            if (TryTake(segment, lane, ahead, out address, ref frontier))
             {
-                if (TryTake(segment, lane, ahead, out address, ref frontier))
-                {
-                    return true;
-                }
+                return true;
             }
         }
 
@@ -327,7 +296,7 @@ internal sealed partial class BlockPool
             return false;
         }
 
-        Relist(segment);
+        _layouts[segment.Layout].Free.Relist(segment);
         return true;
     }
 
@@ -342,7 +311,7 @@ internal sealed partial class BlockPool
         Carve(layout, run);
         frontier.Add(run.Frontier.Points, _timelines);
         address = Claim(run, run.Fresh++);
-        Relist(run);
+        _layouts[run.Layout].Free.Relist(run);
         return true;
     }
 
@@ -353,7 +322,7 @@ internal sealed partial class BlockPool
         l.Segments++;
         _carvedUnits += run.Units;
         CountEmpty(run, 1);
-        Relist(run);
+        _layouts[run.Layout].Free.Relist(run);
     }
 
     private BlockAddress Claim(Segment segment, int block)
@@ -428,7 +397,7 @@ internal sealed partial class BlockPool
     /// <summary>Returns an unused segment's units; they carry the union of its blocks' frontiers (I2).</summary>
     private void ReleaseSegment(Segment segment)
     {
-        Unlist(segment);
+        _layouts[segment.Layout].Free.Unlist(segment);
         CountEmpty(segment, -1);
         _layouts[segment.Layout].Segments--;
         _carvedUnits -= segment.Units;
@@ -452,52 +421,5 @@ internal sealed partial class BlockPool
     {
         _emptySegments += change;
         _layouts[segment.Layout].EmptySegments += change;
-    }
-
-    private void Relist(Segment segment)
-    {
-        var bucket = BucketOf(segment);
-        if (bucket == segment.Bucket)
-        {
-            return;
-        }
-
-        Unlist(segment);
-        if (bucket >= 0)
-        {
-            ref var layout = ref _layouts[segment.Layout];
-            layout.Lists[bucket].Add(segment);
-            layout.BucketMask |= 1u << bucket;
-            segment.Bucket = bucket;
-        }
-    }
-
-    private void Unlist(Segment segment)
-    {
-        if (segment.Bucket < 0)
-        {
-            return;
-        }
-
-        ref var layout = ref _layouts[segment.Layout];
-        layout.Lists[segment.Bucket].Remove(segment);
-        if (layout.Lists[segment.Bucket].Head is null)
-        {
-            layout.BucketMask &= ~(1u << segment.Bucket);
-        }
-
-        segment.Bucket = -1;
-    }
-
-    private struct Layout(long blockBytes, int order, int capacity)
-    {
-        public readonly long BlockBytes = blockBytes;
-        public readonly int Order = order;
-        public readonly int Capacity = capacity;
-        public readonly SegmentList[] Lists = new SegmentList[Buckets];
-        public uint BucketMask;
-        public int EmptySegments;
-        public int Segments;
-        public int Used;
     }
 }
