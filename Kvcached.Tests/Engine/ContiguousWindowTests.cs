@@ -160,6 +160,24 @@ public class ContiguousWindowTests
     }
 
     [Fact]
+    public void What_a_window_has_grown_into_and_no_step_has_used_keeps_its_frontier()
+    {
+        var (rig, lane) = Open(units: 8);
+        var sequence = OpenWindow(rig, lane, tokens: 12, hasLowerHalf: true);
+        rig.Engine.Transfers.Evict(lane, BlockNeighbour(rig, AddressOf(lane, lane.Planned)));
+        var copy = Assert.Single(rig.Take(), submission => submission.Signal.Kind == TimelineKind.Out);
+        var other = rig.Engine.OpenClient();
+        rig.Accept(rig.OpenLane(other), (rig.Create(other, rig.Register(other, EngineRig.Layout())), 48));
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(lane, (sequence, 5), (rig.Create(), 64)));
+        Assert.Equal((1, 2 * Unit), (rig.Counters.WindowsGrown, rig.Engine.State.WindowBytes));
+        var bytes = rig.Engine.State.Blocks[rig.StateOf(sequence).Rows[0].Window!.Block].Device;
+
+        rig.Engine.Transfers.Evict(lane, sequence);
+
+        Assert.Contains(copy.Signal, rig.Engine.State.Pool.FrontierOf(bytes).ToArray());
+    }
+
+    [Fact]
     public void A_truncate_gives_upper_halves_back_and_the_window_grows_into_them_again()
     {
         var (rig, lane) = Open(units: 8);

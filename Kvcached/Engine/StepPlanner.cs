@@ -275,9 +275,15 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         var isFree = windows.TryAllocate(order, lane, out var bytes, out var frontier);
         while (!isFree && window.HasBytes && room.TryEmptyBehind(windows.RunOf(window), window.Order, lane))
         {
+            var before = window.Order;
             if (windows.TryGrow(sequence, window, order, lane))
             {
                 return true;
+            }
+
+            if (window.Order == before)
+            {
+                break;
             }
         }
 
