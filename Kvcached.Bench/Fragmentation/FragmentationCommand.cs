@@ -20,6 +20,17 @@ internal static class FragmentationCommand
         var seed = new Option<int>("--seed") { Description = "Seed of the day of churn.", DefaultValueFactory = _ => 1 };
         var plot = new Option<string?>("--plot") { Description = "File for the plot of the day (SVG).", HelpName = "file" };
         var command = new Command("fragmentation", "Measures what scattered blocks pin, before and after compaction.") { seed, plot };
+        plot.Validators.Add(result =>
+        {
+            try
+            {
+                File.Create(result.Tokens[0].Value).Dispose();
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                result.AddError($"--plot {result.Tokens[0].Value}: {exception.Message}");
+            }
+        });
         command.SetAction(result => Run(result.GetValue(seed), result.GetValue(plot), Console.Out, Console.Error));
         return command;
     }

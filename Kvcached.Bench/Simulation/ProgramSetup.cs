@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using Kvcached.Devices.Sim;
 
@@ -9,6 +10,12 @@ public sealed record ProgramSetup
     internal const int MaxBatch = 4;
     internal const int MaxSequences = 10;
     internal const int MaxLanes = 2;
+
+    private const int MaxUnits = 1 << 14;
+    private const int MaxClients = 16;
+    private const int MaxDepth = 64;
+    private const int MaxTokenBytes = 4096;
+    private const int MaxTokensPerBlock = 64;
 
     /// <summary>Seed of the device: which queue runs next, where copies are cut.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
@@ -37,6 +44,45 @@ public sealed record ProgramSetup
 
     /// <summary>The clients, each with a model.</summary>
     public required IReadOnlyList<ClientSetup> Clients { get; init; }
+
+    /// <summary>Checks what was written by hand.</summary>
+    /// <exception cref="JsonException">A number is out of its range.</exception>
+    internal void Check()
+    {
+        CheckRange(nameof(PoolUnits), PoolUnits, 1, MaxUnits);
+        CheckRange(nameof(ColdUnits), ColdUnits, 0, MaxUnits);
+        CheckRange(nameof(TableUnits), TableUnits, 1, MaxUnits);
+        CheckRange(nameof(CleanAheadBlocks), CleanAheadBlocks, 0, MaxUnits);
+        CheckRange("number of clients", Clients?.Count ?? 0, 1, MaxClients);
+        foreach (var client in Clients!)
+        {
+            CheckRange("number of a client's layouts", client?.Layouts?.Count ?? 0, 1, 2);
+            CheckRange("number of a client's lanes", client!.LaneDepths?.Count ?? 0, 1, MaxLanes);
+            foreach (var depth in client.LaneDepths!)
+            {
+                CheckRange("depth of a lane", depth, 1, MaxDepth);
+            }
+
+            foreach (var layout in client.Layouts)
+            {
+                CheckRange(nameof(layout.TokenBytes), layout.TokenBytes, 64, MaxTokenBytes);
+                CheckRange(nameof(layout.TokensPerBlock), layout.TokensPerBlock, 1, MaxTokensPerBlock);
+                CheckRange(nameof(layout.Window), layout.Window, 0, int.MaxValue);
+                if (layout.TokenBytes % 64 != 0 || !int.IsPow2(layout.TokensPerBlock))
+                {
+                    throw new JsonException($"TokenBytes must be a multiple of 64 and TokensPerBlock a power of two, not {layout.TokenBytes} and {layout.TokensPerBlock}.");
+                }
+            }
+        }
+    }
+
+    private static void CheckRange(string name, int value, int least, int most)
+    {
+        if (value < least || value > most)
+        {
+            throw new JsonException($"{name} must be {least} to {most}, not {value}.");
+        }
+    }
 
     /// <summary>Draws one. Half the time each client may pin its part of the entry heap alone; in one of eight there is a unit of the pool for each, or one more.</summary>
     internal static ProgramSetup Draw(ulong seed, int clients, ref SimRandom random)

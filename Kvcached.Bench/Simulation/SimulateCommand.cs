@@ -44,7 +44,7 @@ internal static class SimulateCommand
                 }
                 catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or JsonException)
                 {
-                    result.AddError(exception.Message);
+                    result.AddError($"--program {result.Tokens[0].Value}: {exception.Message}");
                     return null;
                 }
             },

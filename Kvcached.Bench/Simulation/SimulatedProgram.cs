@@ -22,8 +22,18 @@ public sealed record SimulatedProgram
     public int? Limit { get; init; }
 
     /// <summary>Reads what <see cref="ToJson"/> writes.</summary>
-    /// <exception cref="JsonException">It is no program.</exception>
-    public static SimulatedProgram Parse(string json) => JsonSerializer.Deserialize<SimulatedProgram>(json, _json) ?? throw new JsonException("There is no program.");
+    /// <exception cref="JsonException">It is no program, or one whose set-up cannot be had.</exception>
+    public static SimulatedProgram Parse(string json)
+    {
+        var program = JsonSerializer.Deserialize<SimulatedProgram>(json, _json);
+        if (program is not { Setup: not null, Operations: not null })
+        {
+            throw new JsonException("There is no program.");
+        }
+
+        program.Setup.Check();
+        return program;
+    }
 
     /// <summary>The program in one line, to be kept.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, _json);

@@ -71,6 +71,28 @@ public sealed class KeptProgramTests
         Assert.Equal(kind, Faulty.SimulationRun.Run(Faulty.SimulatedProgram.Parse(program), new Faulty.RunOptions { Fault = bug }).ViolationKind);
     }
 
+    [Theory]
+    [InlineData("{\"Setup\":{\"Seed\":16", "{\"Setup\":{\"Seed\":16", null)]
+    [InlineData("\"PoolUnits\":1", "\"PoolUnits\":0", "PoolUnits must be 1 to 16384, not 0.")]
+    [InlineData("\"TableUnits\":15", "\"TableUnits\":999999999", "TableUnits must be 1 to 16384, not 999999999.")]
+    [InlineData("\"PoolUnits\":1", "\"PoolUnits\":1,\"ColdUnits\":-1", "ColdUnits must be 0 to 16384, not -1.")]
+    [InlineData("\"LaneDepths\":[1]", "\"LaneDepths\":[]", "number of a client's lanes must be 1 to 2, not 0.")]
+    [InlineData("\"LaneDepths\":[1]", "\"LaneDepths\":[0]", "depth of a lane must be 1 to 64, not 0.")]
+    [InlineData("\"TokenBytes\":64", "\"TokenBytes\":-1", "TokenBytes must be 64 to 4096, not -1.")]
+    [InlineData("\"TokensPerBlock\":8", "\"TokensPerBlock\":3", "TokenBytes must be a multiple of 64 and TokensPerBlock a power of two, not 64 and 3.")]
+    public void A_program_whose_set_up_cannot_be_had_is_not_read(string part, string replacement, string? error)
+    {
+        var exception = Record.Exception(() => True.SimulatedProgram.Parse(EndSignalledBeforeItsBegin.Replace(part, replacement, StringComparison.Ordinal)));
+        Assert.Equal(error, exception?.Message);
+    }
+
+    [Theory]
+    [InlineData("null")]
+    [InlineData("{\"Setup\":{\"Seed\":1,\"PoolUnits\":1,\"TableUnits\":1,\"Clients\":null},\"Operations\":[]}")]
+    [InlineData("{\"Setup\":{\"Seed\":1,\"PoolUnits\":1,\"TableUnits\":1,\"Clients\":[null]},\"Operations\":[]}")]
+    [InlineData("{\"Setup\":null,\"Operations\":[]}")]
+    public void What_is_no_program_is_not_read(string json) => Assert.Throws<System.Text.Json.JsonException>(() => True.SimulatedProgram.Parse(json));
+
     [Fact]
     public void A_program_is_read_as_it_was_written()
     {
