@@ -35,6 +35,7 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
     private readonly List<double> _plainRates = [];
     private readonly List<double> _besideRates = [];
 
+    /// <summary>Opens the cache and lays decode out.</summary>
     /// <param name="name">What goes on beside, as fields and messages name it.</param>
     /// <param name="poolBytes">Size of the pool.</param>
     /// <param name="coldBytes">Size of the cold memory.</param>

@@ -10,6 +10,7 @@ internal sealed class PausableLoop : IDisposable
     private volatile bool _isEnding;
     private Exception? _failure;
 
+    /// <summary>Starts the thread, at rest.</summary>
     /// <param name="cycle">What to do; returns once nothing of it is under way.</param>
     public PausableLoop(Action cycle)
     {
