@@ -199,6 +199,25 @@ public class ContiguousWindowTests
     }
 
     [Fact]
+    public void The_upper_halves_that_a_truncate_gives_back_wait_for_the_steps_that_read_them()
+    {
+        var (rig, lane) = Open(units: 8);
+        var sequence = OpenWindow(rig, lane, tokens: 40);
+        var pool = rig.Engine.State.Pool;
+        var start = rig.Engine.State.Blocks[rig.StateOf(sequence).Rows[0].Window!.Block].Device.Segment;
+
+        rig.Engine.Sequences.Truncate(rig.Client, sequence, 10);
+
+        foreach (var half in new[] { start + 1, start + 2 })
+        {
+            Assert.Equal((true, false), (pool.IsUsableBy(pool.Units[half], lane.Number), pool.IsUsableBy(pool.Units[half], lane.Number + 1)));
+        }
+
+        rig.ObserveAll();
+        Assert.All([start + 1, start + 2], half => Assert.True(pool.IsUsableBy(pool.Units[half], lane.Number + 1)));
+    }
+
+    [Fact]
     public void A_truncate_to_nothing_gives_all_of_it_back()
     {
         var (rig, lane) = Open(units: 4);
