@@ -33,6 +33,10 @@ internal sealed class PaperDevice : ISubmitter
     {
     }
 
+    public void Populate(long offset, long bytes)
+    {
+    }
+
     /// <summary>Lets the engine observe all that it has submitted.</summary>
     public void ObserveAll(CacheEngine engine, int lanes)
     {

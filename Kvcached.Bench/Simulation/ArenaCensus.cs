@@ -21,6 +21,25 @@ internal sealed class ArenaCensus(BlockPool pool)
         return bytes;
     }
 
+    /// <summary>Units of the runs that have a block in use or pending, or for which something is true.</summary>
+    public int UnitsOf(Predicate<Segment> isCounted)
+    {
+        var units = 0;
+        for (var unit = 0; unit < pool.Units.Count; unit += pool.Units[unit].Units)
+        {
+            var run = pool.Units[unit];
+            var isKept = isCounted(run);
+            for (var block = 0; !isKept && IsThere(run, block); block++)
+            {
+                isKept = IsUsed(run, block);
+            }
+
+            units += isKept ? run.Units : 0;
+        }
+
+        return units;
+    }
+
     /// <summary>
     /// Whether blocks certainly fit, wherever they are put: there are windows of units, each of a segment's size, that can be had whole. Of one layout, as many
     /// as its blocks fill; of several, which may each spoil a window of the largest with one block, as many as there are blocks.

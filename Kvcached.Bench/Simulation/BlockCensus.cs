@@ -1,4 +1,5 @@
 using Kvcached.Engine;
+using Kvcached.Memory;
 using Kvcached.Sequences;
 
 namespace Kvcached.Bench.Simulation;
@@ -10,8 +11,9 @@ namespace Kvcached.Bench.Simulation;
 /// </summary>
 internal sealed class BlockCensus(EngineState state, SimulationCoverage coverage)
 {
-    private readonly List<(int Number, BlockCondition Condition, bool IsLive)> _resident = [];
+    private readonly List<(int Number, BlockAddress Device, BlockCondition Condition, bool IsLive)> _resident = [];
     private long _evicted;
+    private long _compacted;
 
     /// <summary>Counts every block of a sequence that a command is about; None for a row that has none.</summary>
     public void Meet(SimulatedCommand command, SequenceHandle handle)
@@ -37,6 +39,7 @@ internal sealed class BlockCensus(EngineState state, SimulationCoverage coverage
     public void BeforeRoomIsMade()
     {
         _evicted = state.Counters.EvictedBlocks;
+        _compacted = state.Counters.CompactedBlocks;
         _resident.Clear();
         foreach (var sequence in state.Sequences.All)
         {
@@ -54,26 +57,31 @@ internal sealed class BlockCensus(EngineState state, SimulationCoverage coverage
                     if (block.IsResident)
                     {
                         var condition = BlockConditions.Of(in block, state.Timelines);
-                        _resident.Add((row[i], condition, IsCovered(sequence, condition)));
+                        _resident.Add((row[i], block.Device, condition, IsCovered(sequence, condition)));
                     }
                 }
             }
         }
     }
 
-    /// <summary>Counts what has been dropped since.</summary>
+    /// <summary>Counts what has been dropped since, and what has been moved to empty its segment: on the background queue, where no other move was asked for.</summary>
     public void AfterRoomWasMade()
     {
-        if (state.Counters.EvictedBlocks == _evicted)
+        if (state.Counters.EvictedBlocks == _evicted && state.Counters.CompactedBlocks == _compacted)
         {
             return;
         }
 
-        foreach (var (number, condition, isLive) in _resident)
+        foreach (var (number, device, condition, isLive) in _resident)
         {
-            if (!state.Blocks[number].IsResident)
+            ref var block = ref state.Blocks[number];
+            if (!block.IsResident)
             {
                 coverage.Meet(SimulatedCommand.MakeRoom, condition, isLive);
+            }
+            else if (block.Device != device && block.Writer.Lane == Point.BackgroundLane && state.Counters.CompactedBlocks > _compacted)
+            {
+                coverage.Meet(SimulatedCommand.Empty, condition, isLive);
             }
         }
     }

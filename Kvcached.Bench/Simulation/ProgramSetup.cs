@@ -27,6 +27,9 @@ public sealed record ProgramSetup
     /// <summary>Units of the pool.</summary>
     public int PoolUnits { get; init; }
 
+    /// <summary>Units of the pool that keep their memory in a trim; 0 for all.</summary>
+    public int PoolFloorUnits { get; init; }
+
     /// <summary>Units of the cold tier; 0 for none.</summary>
     public int ColdUnits { get; init; }
 
@@ -50,6 +53,7 @@ public sealed record ProgramSetup
     internal void Check()
     {
         CheckRange(nameof(PoolUnits), PoolUnits, 1, MaxUnits);
+        CheckRange(nameof(PoolFloorUnits), PoolFloorUnits, 0, PoolUnits);
         CheckRange(nameof(ColdUnits), ColdUnits, 0, MaxUnits);
         CheckRange(nameof(TableUnits), TableUnits, 1, MaxUnits);
         CheckRange(nameof(CleanAheadBlocks), CleanAheadBlocks, 0, MaxUnits);
@@ -101,12 +105,13 @@ public sealed record ProgramSetup
             Clients = new ClientSetup[clients],
         };
         var pages = new SimRandom(seed, stream: 9);
+        var floor = new SimRandom(seed, stream: 20);
         for (var i = 0; i < clients; i++)
         {
             ((ClientSetup[])setup.Clients)[i] = ClientSetup.Draw(hasSmallPool, ref random) with { HasPageTables = pages.OneIn(4) };
         }
 
-        return setup;
+        return setup with { PoolFloorUnits = floor.OneIn(2) ? 1 + floor.Next(setup.PoolUnits) : 0 };
     }
 }
 

@@ -109,8 +109,9 @@ public static class ProgramShrinker
         [
             setup with { LagsObservation = false },
             setup with { CleanAheadBlocks = 0 },
-            setup with { PoolUnits = (setup.PoolUnits + 1) / 2 },
-            setup with { PoolUnits = Math.Max(1, setup.PoolUnits - 1) },
+            setup with { PoolFloorUnits = 0 },
+            WithPool(setup, (setup.PoolUnits + 1) / 2),
+            WithPool(setup, Math.Max(1, setup.PoolUnits - 1)),
             setup with { ColdUnits = setup.ColdUnits / 2 },
             setup with { ColdUnits = Math.Max(0, setup.ColdUnits - 1) },
             setup with { SharesRows = false },
@@ -119,6 +120,8 @@ public static class ProgramShrinker
         ];
         return plainer.Where(changed => changed != setup);
     }
+
+    private static ProgramSetup WithPool(ProgramSetup setup, int units) => setup with { PoolUnits = units, PoolFloorUnits = Math.Min(setup.PoolFloorUnits, units) };
 
     private static IEnumerable<ClientSetup> Plainer(ClientSetup client)
     {

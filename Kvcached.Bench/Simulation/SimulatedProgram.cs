@@ -54,7 +54,32 @@ public sealed record SimulatedProgram
         // From a stream of its own: what else is drawn does not depend on it.
         var stalls = new SimRandom(seed, stream: 8);
         var stallsAt = stalls.OneIn(4) ? stalls.Next(operations) : -1;
-        return new SimulatedProgram { Setup = setup, Operations = DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), Limit = operations };
+        return new SimulatedProgram
+        {
+            Setup = setup,
+            Operations = DrawWithPoolOperations(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 21), burst),
+            Limit = operations,
+        };
+    }
+
+    /// <summary>Puts operations on the pool as a whole between those of clients: one of 8 to 64, in three of four programs.</summary>
+    private static IEnumerable<SimulatedOperation> DrawWithPoolOperations(IEnumerable<SimulatedOperation> operations, SimRandom random, int burst)
+    {
+        var rate = random.OneIn(4) ? 0 : 8 << random.Next(4);
+        foreach (var operation in operations)
+        {
+            if (rate > 0 && random.OneIn(rate))
+            {
+                yield return new SimulatedOperation
+                {
+                    Command = random.OneIn(3) ? SimulatedCommand.Compact : SimulatedCommand.Trim,
+                    SkipsTurn = random.OneIn(2),
+                    Slices = DrawSlices(ref random, burst),
+                };
+            }
+
+            yield return operation;
+        }
     }
 
     private static IEnumerable<SimulatedOperation> DrawOperations(SimRandom random, int clients, int burst, int stallsAt, long count)

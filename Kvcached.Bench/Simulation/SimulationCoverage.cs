@@ -33,8 +33,17 @@ public enum SimulatedCommand
     /// <summary>Moves blocks on the background queue.</summary>
     MoveInBackground,
 
+    /// <summary>Asks for the pool to be compacted.</summary>
+    Compact,
+
+    /// <summary>Asks for the pool to be compacted and shrunk to its floor.</summary>
+    Trim,
+
     /// <summary>What steps and transfers do to others: a block is dropped to make room.</summary>
     MakeRoom,
+
+    /// <summary>What steps, transfers and passes of compaction do to others: a block is moved to empty its segment.</summary>
+    Empty,
 }
 
 /// <summary>
@@ -76,6 +85,15 @@ public sealed class SimulationCoverage
     /// <summary>See <see cref="Evicted"/>.</summary>
     public long Cleaned { get; set; }
 
+    /// <summary>Units of the pool that lost their memory, that got some, and those of these that had lost some before.</summary>
+    public long TrimmedUnits { get; set; }
+
+    /// <summary>See <see cref="TrimmedUnits"/>.</summary>
+    public long GrownUnits { get; set; }
+
+    /// <summary>See <see cref="TrimmedUnits"/>.</summary>
+    public long GrownAgainUnits { get; set; }
+
     /// <summary>Operations of a kind.</summary>
     public long Operations(SimulatedCommand command) => _operations[(int)command];
 
@@ -109,6 +127,9 @@ public sealed class SimulationCoverage
         Moved += other.Moved;
         Compacted += other.Compacted;
         Cleaned += other.Cleaned;
+        TrimmedUnits += other.TrimmedUnits;
+        GrownUnits += other.GrownUnits;
+        GrownAgainUnits += other.GrownAgainUnits;
     }
 
     private static int IndexOf(SimulatedCommand command, BlockCondition state, bool isLive) => ((((int)command * _states) + (int)state) * 2) + (isLive ? 1 : 0);

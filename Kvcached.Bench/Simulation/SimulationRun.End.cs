@@ -31,18 +31,10 @@ public sealed partial class SimulationRun
                 }
             }
 
-            foreach (var slot in client.Slots)
-            {
-                if (slot is { } sequence)
-                {
-                    _host.Engine.Sequences.Free(client.State, sequence.Handle);
-                }
-            }
-
-            client.Slots.AsSpan().Clear();
+            FreeAll(client);
         }
 
-        if (!TryDrain())
+        if (!TryDrain() || !TryTrim())
         {
             return;
         }
@@ -59,6 +51,32 @@ public sealed partial class SimulationRun
         }
     }
 
+    private void FreeAll(SimulatedClient client)
+    {
+        foreach (var slot in client.Slots)
+        {
+            if (slot is { } sequence)
+            {
+                _host.Engine.Sequences.Free(client.State, sequence.Handle);
+            }
+        }
+
+        client.Slots.AsSpan().Clear();
+    }
+
+    /// <summary>Trims the pool and checks what is left. False if there is no rest.</summary>
+    private bool TryTrim()
+    {
+        _host.Engine.Trim();
+        if (!TryDrain())
+        {
+            return false;
+        }
+
+        _presence.CheckTrimmed();
+        return true;
+    }
+
     /// <summary>Lets device and host go on until neither has anything left to do. False if they go on for too long: nothing follows from that.</summary>
     private bool TryDrain()
     {
@@ -67,8 +85,7 @@ public sealed partial class SimulationRun
         {
             var (slices, submissions) = (_sim.Statistics.Slices, _sim.Statistics.Submissions);
             _sim.RunUntilIdle();
-            _host.Turn();
-            Settle();
+            Turn();
             quiet = (slices, submissions) == (_sim.Statistics.Slices, _sim.Statistics.Submissions) ? quiet + 1 : 0;
             if (quiet == QuietRounds)
             {

@@ -16,6 +16,12 @@ public sealed partial class SimulationRun
             return Create(client, operation.Slot);
         }
 
+        if (operation.Command is SimulatedCommand.Compact or SimulatedCommand.Trim)
+        {
+            ShapePool(operation.Command);
+            return true;
+        }
+
         if (client.Find(operation.Slot) is not { } sequence)
         {
             _options.Log?.Write(" nothing");
@@ -45,6 +51,20 @@ public sealed partial class SimulationRun
         }
 
         return true;
+    }
+
+    private void ShapePool(SimulatedCommand command)
+    {
+        if (command == SimulatedCommand.Compact)
+        {
+            _host.Engine.Compact();
+        }
+        else
+        {
+            _host.Engine.Trim();
+        }
+
+        _coverage.Count(command);
     }
 
     private bool Create(SimulatedClient client, int slot)

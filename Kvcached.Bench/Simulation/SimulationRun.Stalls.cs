@@ -41,7 +41,10 @@ public sealed partial class SimulationRun
         _stalled = null;
     }
 
-    /// <summary>With one client stalled, and all else at rest, checks what the others wait for; then lets the client go on. False if there is no rest.</summary>
+    /// <summary>
+    /// With one client stalled, and all else at rest, checks what the others wait for, and what a trim leaves when they have freed everything; then lets the
+    /// client go on. False if there is no rest.
+    /// </summary>
     private bool TryCheckLiveness(SimulatedClient lost)
     {
         // Others pass a reservation once nothing has moved for as long as it is patient.
@@ -56,6 +59,19 @@ public sealed partial class SimulationRun
         while (state.Reservation is { IsHeld: true, LetsPass: false });
 
         LivenessCheck.Run(state, lost.State);
+        foreach (var client in _clients)
+        {
+            if (client != lost)
+            {
+                FreeAll(client);
+            }
+        }
+
+        if (!TryTrim())
+        {
+            return false;
+        }
+
         lost.Lanes.ForEach(lane => _sim.Resume(lane.Queue));
         _lost = null;
         return true;

@@ -29,6 +29,7 @@ public sealed partial class SimulationRun : IDisposable
     private readonly List<SimulatedSequence> _settling = [];
     private readonly SimulationCoverage _coverage = new();
     private readonly BlockCensus _census;
+    private readonly PresenceChecks _presence;
     private readonly CommandList _commands = new();
     private uint _nextVersion;
     private int _planned;
@@ -55,6 +56,7 @@ public sealed partial class SimulationRun : IDisposable
         _host = new EngineHost(_dropping, new EngineSizes
         {
             PoolBytes = setup.PoolUnits * UnitBytes,
+            PoolFloorBytes = setup.PoolFloorUnits == 0 ? null : setup.PoolFloorUnits * UnitBytes,
             ColdBytes = setup.ColdUnits * UnitBytes,
             TableBytes = setup.TableUnits * RowUnitBytes,
             UnitBytes = UnitBytes,
@@ -64,6 +66,7 @@ public sealed partial class SimulationRun : IDisposable
         });
         _checks = new EngineChecks(_host.Engine);
         _census = new BlockCensus(_host.Engine.State, _coverage);
+        _presence = new PresenceChecks(_host.Engine.State, (SimMemory)_host.Pool, _coverage);
         _kernel = _sim.LoadKernel("step");
     }
 
@@ -222,11 +225,7 @@ public sealed partial class SimulationRun : IDisposable
     {
         if (!operation.SkipsTurn)
         {
-            // Steps that wait are served now, and make room.
-            _census.BeforeRoomIsMade();
-            _host.Turn();
-            _census.AfterRoomWasMade();
-            Settle();
+            Turn();
         }
 
         var client = _clients[operation.Client % _clients.Count];
@@ -237,6 +236,7 @@ public sealed partial class SimulationRun : IDisposable
         _planned += Do(operation, client, lane) ? 1 : 0;
         Settle();
         _checks.Run(_clients);
+        _presence.Look();
         Stall(operation, client, lane);
         LogEnd(operation);
         if (operation.Slices == SimulatedOperation.UntilIdle)
@@ -247,5 +247,16 @@ public sealed partial class SimulationRun : IDisposable
         {
             _sim.RunSlices(operation.Slices);
         }
+    }
+
+    /// <summary>Lets the engine act on what it can observe: it serves steps that wait, and compacts.</summary>
+    private void Turn()
+    {
+        _host.Observe();
+        _census.BeforeRoomIsMade();
+        _host.Engine.Turn();
+        _census.AfterRoomWasMade();
+        _presence.Look();
+        Settle();
     }
 }

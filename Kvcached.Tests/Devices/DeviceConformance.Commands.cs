@@ -29,6 +29,19 @@ public abstract partial class DeviceConformance
     }
 
     [Fact]
+    public void What_is_discarded_comes_back_zeroed_and_the_rest_stays()
+    {
+        var memory = Filled([.. Enumerable.Repeat(7u, 3 * 1024)]);
+        memory.Discard(4096, 4096);
+        memory.Populate(4096, 4096);
+        var point = At(Timeline(), 1);
+        Queue().Submit([], Commands(c => c.Fill(memory, 4096, 4, 1)), point);
+        Assert.Equal([.. Enumerable.Repeat(7u, 1024), 0x01010101, .. Enumerable.Repeat(0u, 1023), .. Enumerable.Repeat(7u, 1024)], Read(memory, point));
+        Assert.Throws<ArgumentOutOfRangeException>(() => memory.Discard(4095, 4096));
+        Assert.Throws<ArgumentOutOfRangeException>(() => memory.Populate(4096, 3 * 4096));
+    }
+
+    [Fact]
     public void Memories_do_not_overlap()
     {
         var memories = Enumerable.Range(1, 20).Select(i => Device.Allocate(i * 1000, MemoryKind.Device, $"memory {i}")).OrderBy(m => m.Address).ToArray();

@@ -100,6 +100,68 @@ public class SimHostTests
     }
 
     [Fact]
+    public void Memory_that_was_discarded_may_be_touched_by_what_is_submitted_after_it_came_back()
+    {
+        static void Program(SimRig rig, bool populate, bool submitFirst)
+        {
+            rig.Pool.Discard(4096, 4096);
+            Assert.Equal((true, false), (rig.Pool.IsPresent(4095), rig.Pool.IsPresent(4096)));
+            if (submitFirst)
+            {
+                rig.Submit(rig.A, new(rig.TimeA, 1), list => list.Fill(rig.Pool, 4000, 200, 1));
+            }
+
+            if (populate)
+            {
+                rig.Pool.Populate(4096, 4096);
+            }
+
+            if (!submitFirst)
+            {
+                rig.Submit(rig.A, new(rig.TimeA, 1), list => list.Fill(rig.Pool, 4000, 200, 1));
+            }
+        }
+
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, populate: true, submitFirst: false));
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Absent, rig => Program(rig, populate: true, submitFirst: true));
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Absent, rig => Program(rig, populate: false, submitFirst: false));
+    }
+
+    [Fact]
+    public void Memory_is_discarded_after_all_that_touched_it_was_observed()
+    {
+        static void Program(SimRig rig, bool observe)
+        {
+            rig.Submit(rig.A, new(rig.TimeA, 1), list => list.Copy(rig.Cold, 0, rig.Pool, 0, 256));
+            rig.Device.RunUntilIdle();
+            if (observe)
+            {
+                Assert.Equal(1ul, rig.TimeA.Value);
+            }
+
+            rig.Pool.Discard(0, 4096);
+        }
+
+        SimRig.ExpectCleanOnEverySeed(rig => Program(rig, observe: true));
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Race, rig => Program(rig, observe: false));
+    }
+
+    [Fact]
+    public void Memory_goes_once_and_comes_back_once()
+    {
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Absent, rig =>
+        {
+            rig.Pool.Discard(0, 4096);
+            rig.Pool.Discard(0, 8192);
+        });
+        SimRig.ExpectViolationOnEverySeed(SimViolationKind.Absent, rig =>
+        {
+            rig.Pool.Discard(4096, 4096);
+            rig.Pool.Populate(0, 8192);
+        });
+    }
+
+    [Fact]
     public void An_observed_order_counts_for_submissions_unless_the_options_say_otherwise()
     {
         static void Program(SimRig rig)

@@ -167,6 +167,53 @@ public class CompactionTests
         Assert.Single(SegmentsOf(rig, kept));
     }
 
+    [Theory]
+    [InlineData(false, false, false)]
+    [InlineData(false, true, false)]
+    [InlineData(false, true, true)]
+    [InlineData(true, false, false)]
+    [InlineData(true, true, false)]
+    [InlineData(true, true, true)]
+    public void A_block_that_is_on_its_way_to_a_segment_leaves_it_again_under_a_step_too(bool isLive, bool isCleaning, bool isClean)
+    {
+        var rig = new EngineRig(poolBlocks: 8, compaction: Plenty);
+        var lane = rig.OpenLane(depth: 8);
+        var all = Enumerable.Range(0, 8).Select(_ => rig.Create()).ToArray();
+        rig.Accept(lane, [.. all.Select(sequence => (sequence, EngineRig.TokensPerBlock))]);
+        rig.ObserveAll();
+        var moving = all.First(sequence => rig.OffsetOf(sequence, 0) == 0);
+        var (beside, behind) = (all.Where(sequence => sequence != moving && rig.OffsetOf(sequence, 0) < EngineRig.UnitBytes).ToArray(), all.Where(sequence => rig.OffsetOf(sequence, 0) >= EngineRig.UnitBytes).ToArray());
+        _ = isCleaning ? rig.Engine.Transfers.Clean(lane, moving) : 0;
+        if (isClean)
+        {
+            rig.ObserveTransfers();
+        }
+
+        if (isLive)
+        {
+            rig.Accept(lane, (moving, 0));
+        }
+
+        // It moves to the one place that there is behind; then there is one beside where it was, and little but itself behind.
+        rig.Engine.Sequences.Free(rig.Client, behind[0]);
+        Assert.Equal(1, rig.Engine.Transfers.Move(lane, moving, 0, 1, background: true));
+        Assert.True(rig.OffsetOf(moving, 0) >= EngineRig.UnitBytes);
+        foreach (var sequence in behind[1..].Append(beside[0]))
+        {
+            rig.Engine.Sequences.Free(rig.Client, sequence);
+        }
+
+        rig.Take();
+        var large = rig.Register(rig.Client, EngineRig.Layout(blockBytes: EngineRig.UnitBytes));
+        var submissions = rig.Accept(lane, (rig.Create(model: large), EngineRig.TokensPerBlock));
+
+        Assert.Equal((1, 0), (rig.Counters.CompactedBlocks, rig.Counters.EvictedBlocks));
+        Assert.True(rig.OffsetOf(moving, 0) < EngineRig.UnitBytes);
+        Assert.Equal((isLive, isCleaning), (rig.StateOf(moving).IsLive, rig.BlockOf(moving, 0).IsClean));
+        Assert.Empty(submissions[0].Waits);
+        Assert.Equal(submissions[0].Signal, submissions[^1].WaitFor(WaitReason.NewBlockAfterTransfer));
+    }
+
     [Fact]
     public void What_comes_free_above_the_floor_loses_its_memory_once_it_has_been_observed()
     {
@@ -216,9 +263,11 @@ public class CompactionTests
             rig.ObserveAll();
         }
 
+        var before = rig.PopulatedBlocks.Length;
         rig.Accept(lane, (rig.Create(), 32));
 
         Assert.Equal(0, rig.Counters.EvictedBlocks);
+        Assert.Equal(rig.DiscardedBlocks.Order(), rig.PopulatedBlocks[before..].Order());
         Assert.Equal(16 * EngineRig.BlockBytes, rig.Engine.State.Pool.PresentBytes);
     }
 

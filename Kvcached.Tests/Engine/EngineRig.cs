@@ -111,6 +111,9 @@ internal sealed class EngineRig
     /// <summary>Blocks of the pool whose memory has been given back, in the order in which it was.</summary>
     public (long First, long Count)[] DiscardedBlocks => [.. _recorder.Discarded.Select(range => (range.Offset / BlockBytes, range.Bytes / BlockBytes))];
 
+    /// <summary>Blocks of the pool that have been given memory, in the order in which they were.</summary>
+    public (long First, long Count)[] PopulatedBlocks => [.. _recorder.Populated.Select(range => (range.Offset / BlockBytes, range.Bytes / BlockBytes))];
+
     public void Observe(Point point)
     {
         Engine.Observe(point.Timeline, point.Value);

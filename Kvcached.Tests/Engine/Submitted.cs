@@ -37,7 +37,12 @@ internal sealed class Recorder : ISubmitter
     /// <summary>Ranges of the pool whose memory was given back.</summary>
     public List<(long Offset, long Bytes)> Discarded { get; } = [];
 
+    /// <summary>Ranges of the pool that were given memory.</summary>
+    public List<(long Offset, long Bytes)> Populated { get; } = [];
+
     public void Discard(long offset, long bytes) => Discarded.Add((offset, bytes));
+
+    public void Populate(long offset, long bytes) => Populated.Add((offset, bytes));
 
     public void Submit(int queue, ReadOnlySpan<EngineWait> waits, CommandList commands, Point signal)
     {

@@ -74,6 +74,7 @@ public sealed class KeptProgramTests
     [Theory]
     [InlineData("{\"Setup\":{\"Seed\":16", "{\"Setup\":{\"Seed\":16", null)]
     [InlineData("\"PoolUnits\":1", "\"PoolUnits\":0", "PoolUnits must be 1 to 16384, not 0.")]
+    [InlineData("\"PoolUnits\":1", "\"PoolUnits\":1,\"PoolFloorUnits\":2", "PoolFloorUnits must be 0 to 1, not 2.")]
     [InlineData("\"TableUnits\":15", "\"TableUnits\":999999999", "TableUnits must be 1 to 16384, not 999999999.")]
     [InlineData("\"PoolUnits\":1", "\"PoolUnits\":1,\"ColdUnits\":-1", "ColdUnits must be 0 to 16384, not -1.")]
     [InlineData("\"LaneDepths\":[1]", "\"LaneDepths\":[]", "number of a client's lanes must be 1 to 2, not 0.")]

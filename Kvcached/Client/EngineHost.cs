@@ -44,6 +44,11 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         try
         {
             Pool = Allocate(sizes.PoolBytes, MemoryKind.Device, "pool");
+            if (sizes.PoolFloorBytes is { } floor)
+            {
+                Pool.Discard(floor, sizes.PoolBytes - floor);
+            }
+
             Entries = Allocate(sizes.TableBytes, MemoryKind.Device, "entries");
             var cold = sizes.ColdBytes == 0 ? null : Allocate(sizes.ColdBytes, MemoryKind.Host, "cold");
             AddQueue(Point.BackgroundLane, TimelineKind.In, "background");
@@ -144,8 +149,17 @@ internal sealed class EngineHost : ISubmitter, IDisposable
 
     public void Discard(long offset, long bytes) => Pool.Discard(offset, bytes);
 
+    public void Populate(long offset, long bytes) => Pool.Populate(offset, bytes);
+
     /// <summary>Tells the engine what the timelines have reached, and lets it act on that.</summary>
     public void Turn()
+    {
+        Observe();
+        Engine.Turn();
+    }
+
+    /// <summary>Tells the engine what the timelines have reached.</summary>
+    public void Observe()
     {
         for (var i = 0; i < _timelines.Length; i++)
         {
@@ -154,8 +168,6 @@ internal sealed class EngineHost : ISubmitter, IDisposable
                 Engine.Observe(i, timeline.Value);
             }
         }
-
-        Engine.Turn();
     }
 
     public void Dispose()

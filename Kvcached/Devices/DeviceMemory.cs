@@ -16,7 +16,7 @@ public enum MemoryKind
 /// </summary>
 public abstract class DeviceMemory : IDisposable
 {
-    private const long PageBytes = 4096;
+    internal const long PageBytes = 4096;
 
     /// <summary>Describes the range.</summary>
     protected DeviceMemory(string label, MemoryKind kind, long bytes)
@@ -55,12 +55,19 @@ public abstract class DeviceMemory : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">The range lies outside the memory, or is not in whole pages of 4,096 bytes.</exception>
     public void Discard(long offset, long bytes)
     {
-        if (offset < 0 || bytes < 0 || bytes > Bytes - offset || (offset | bytes) % PageBytes != 0)
-        {
-            throw new ArgumentOutOfRangeException(nameof(offset), $"Bytes {offset} to {offset}+{bytes} are not whole pages of the {Bytes} bytes of {Label}.");
-        }
-
+        CheckPages(offset, bytes);
         DiscardCore(offset, bytes);
+    }
+
+    /// <summary>
+    /// Gives memory to a range that was discarded, before anything is submitted that touches it. The host's own act, as <see cref="Discard"/> is. A device
+    /// that gives memory on first use has nothing to do.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range lies outside the memory, or is not in whole pages of 4,096 bytes.</exception>
+    public void Populate(long offset, long bytes)
+    {
+        CheckPages(offset, bytes);
+        PopulateCore(offset, bytes);
     }
 
     /// <summary>Gives the memory back to the device.</summary>
@@ -73,6 +80,19 @@ public abstract class DeviceMemory : IDisposable
     /// <summary>Gives a range that has been checked back to the system.</summary>
     protected abstract void DiscardCore(long offset, long bytes);
 
+    /// <summary>Gives memory to a range that has been checked.</summary>
+    protected virtual void PopulateCore(long offset, long bytes)
+    {
+    }
+
     /// <summary>Gives the memory back to the device.</summary>
     protected abstract void Dispose(bool disposing);
+
+    private void CheckPages(long offset, long bytes)
+    {
+        if (offset < 0 || bytes < 0 || bytes > Bytes - offset || (offset | bytes) % PageBytes != 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(offset), $"Bytes {offset} to {offset}+{bytes} are not whole pages of the {Bytes} bytes of {Label}.");
+        }
+    }
 }

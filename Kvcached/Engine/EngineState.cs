@@ -88,7 +88,7 @@ internal sealed class EngineState
     {
         Options = options;
         Submitter = submitter;
-        Pool = new BlockPool(options.Pool.Bytes, options.UnitBytes, Timelines, options.PoolFloorBytes);
+        Pool = new BlockPool(options.Pool.Bytes, options.UnitBytes, Timelines, options.PoolFloorBytes, submitter.Populate);
         Rows = new RowHeap(options.Entries, options.RowUnitBytes, Timelines);
         Cold = new ColdTier(options.Cold, options.UnitBytes, Timelines);
         Sequences = new SequenceTable(options.MaxSequences);

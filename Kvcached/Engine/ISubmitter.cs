@@ -16,4 +16,7 @@ internal interface ISubmitter
 
     /// <summary>Gives the physical memory behind a range of the pool back to the system. Nothing that has not been observed touches it.</summary>
     void Discard(long offset, long bytes);
+
+    /// <summary>Gives memory to a range of the pool that was discarded, before anything is submitted that touches it.</summary>
+    void Populate(long offset, long bytes);
 }

@@ -24,13 +24,14 @@ internal sealed partial class BlockPool
     /// <param name="unitBytes">Bytes of a unit.</param>
     /// <param name="timelines">What has been observed.</param>
     /// <param name="presentBytes">How many of the addresses have memory from the start; null for all.</param>
-    public BlockPool(long bytes, long unitBytes, TimelineTable timelines, long? presentBytes = null)
+    /// <param name="populate">Gives memory to a range that has none: its offset, and its bytes.</param>
+    public BlockPool(long bytes, long unitBytes, TimelineTable timelines, long? presentBytes = null, Action<long, long>? populate = null)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes / unitBytes, BlockAddress.MaxUnits, nameof(bytes));
         _timelines = timelines;
         _unitBytes = unitBytes;
         _pending = new PendingBlocks(timelines);
-        Units = new UnitMap((int)(bytes / unitBytes), (int)((presentBytes ?? bytes) / unitBytes), timelines);
+        Units = new UnitMap((int)(bytes / unitBytes), (int)((presentBytes ?? bytes) / unitBytes), timelines, (start, units) => populate?.Invoke(start * unitBytes, units * unitBytes));
     }
 
     public UnitMap Units { get; }

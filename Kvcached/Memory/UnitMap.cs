@@ -5,7 +5,7 @@ namespace Kvcached.Memory;
 /// <summary>
 /// The units of an arena and its free runs (a buddy allocator). A free run whose frontier has been observed is <em>ready</em>, and merges with
 /// its buddy; the others wait on a list of their own, each with its frontier, since merging would make one lane's bytes wait for another's.
-/// Runs that are <em>absent</em> have no memory behind them; taking one gives it memory.
+/// Runs that are <em>absent</em> have no memory behind them; one that is taken is populated first.
 /// </summary>
 internal sealed class UnitMap
 {
@@ -13,6 +13,7 @@ internal sealed class UnitMap
     private const int AbsentMark = -4;
 
     private readonly TimelineTable _timelines;
+    private readonly Action<int, int>? _populate;
     private readonly Segment[] _units;
     private readonly RunLists _ready = new(ReadyMark);
     private readonly RunLists _absent = new(AbsentMark);
@@ -22,9 +23,11 @@ internal sealed class UnitMap
     /// <param name="units">Addresses that there are.</param>
     /// <param name="present">How many of them have memory from the start.</param>
     /// <param name="timelines">What has been observed.</param>
-    public UnitMap(int units, int present, TimelineTable timelines)
+    /// <param name="populate">Gives memory to units that have none: the first, and how many.</param>
+    public UnitMap(int units, int present, TimelineTable timelines, Action<int, int>? populate = null)
     {
         Present = present;
+        _populate = populate;
         _timelines = timelines;
         _units = new Segment[units];
         for (var i = 0; i < units; i++)
@@ -40,6 +43,9 @@ internal sealed class UnitMap
 
     /// <summary>Units that have memory behind them.</summary>
     public int Present { get; private set; }
+
+    /// <summary>Whether a run has no memory behind it.</summary>
+    public bool IsAbsent(Segment run) => _absent.Contains(run);
 
     public bool HasWaiting => _waiting.Head is not null;
 
@@ -58,7 +64,7 @@ internal sealed class UnitMap
         if (_absent.TryTake(order) is { } absent)
         {
             SplitAbsent(absent, order);
-            Present += absent.Units;
+            Populate(absent);
             return absent;
         }
 
@@ -263,9 +269,15 @@ internal sealed class UnitMap
             {
                 _absent.Remove(_units[unit]);
                 _ready.Add(_units[unit]);
-                Present += _units[unit].Units;
+                Populate(_units[unit]);
             }
         }
+    }
+
+    private void Populate(Segment run)
+    {
+        Present += run.Units;
+        _populate?.Invoke(run.StartUnit, run.Units);
     }
 
     private bool IsUsable(Segment run, int lane) => run.State == SegmentState.Free && FrontierHome.Of(run.Frontier.Points, _timelines).IsUsableBy(lane);

@@ -96,14 +96,28 @@ public sealed partial class SimDevice
         }
 
         var host = _hosts[Host];
+        Check(memory, in host.Clock, EpochOf(host), offset, bytes, write);
+    }
+
+    internal void NotePopulated(SimMemory memory, long offset, long bytes)
+    {
+        ThrowIfOver();
+        if (bytes > 0 && memory.Presence?.TryPopulate(EpochOf(_hosts[Host]), offset, bytes) != true)
+        {
+            Fail(SimViolationKind.Absent, $"{memory.Label}+0x{offset:x}, {bytes} bytes, is to be given memory that some of it has", memory: memory.Label, offset: offset);
+        }
+    }
+
+    /// <summary>The epoch of what the host does now.</summary>
+    private static uint EpochOf(SimHost host)
+    {
         if (host.IsReleased)
         {
             host.IsReleased = false;
             host.Clock[host.Actor]++;
         }
 
-        var epoch = Epoch.Of(host.Actor, host.Clock[host.Actor]);
-        Check(memory, in host.Clock, epoch, offset, bytes, write);
+        return Epoch.Of(host.Actor, host.Clock[host.Actor]);
     }
 
     /// <summary>Who gave the signal that reached a point.</summary>

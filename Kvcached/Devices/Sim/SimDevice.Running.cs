@@ -275,6 +275,11 @@ public sealed partial class SimDevice
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Check(SimMemory memory, ref readonly VectorClock clock, uint epoch, long offset, long bytes, bool write)
     {
+        if (memory.Presence is not null && memory.Presence.TryFindMissing(in clock, offset, bytes, out var missing))
+        {
+            FailAbsent(memory, epoch, missing, write);
+        }
+
         Conflict conflict;
         var cells = write
             ? memory.Cells.Write(in clock, epoch, offset, bytes, out conflict)
@@ -286,6 +291,14 @@ public sealed partial class SimDevice
 
         _count.CellsChecked += cells;
     }
+
+    [DoesNotReturn]
+    private void FailAbsent(SimMemory memory, uint epoch, long page, bool write) => Fail(
+        SimViolationKind.Absent,
+        $"{Describe(epoch)} {(write ? "writes" : "reads")} {memory.Label}+0x{page:x}, {(memory.IsPresent(page) ? "and is not ordered after that came back" : "which has been discarded")}",
+        second: Describe(epoch),
+        memory: memory.Label,
+        offset: page);
 
     [DoesNotReturn]
     private void FailRace(SimMemory memory, uint epoch, Conflict conflict, bool write)

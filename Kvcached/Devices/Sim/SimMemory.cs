@@ -35,6 +35,9 @@ public sealed class SimMemory : DeviceMemory
 
     internal CellTracker Cells { get; }
 
+    /// <summary>Once something has been discarded.</summary>
+    internal PagePresence? Presence { get; private set; }
+
     internal bool IsDisposed { get; private set; }
 
     /// <summary>Commands under way that name this memory.</summary>
@@ -67,12 +70,23 @@ public sealed class SimMemory : DeviceMemory
     /// <summary>The bytes as they are now, of any kind of memory, seen by nobody: for tests and messages.</summary>
     public Span<byte> Peek(long offset, int bytes) => Raw.Slice((int)offset, bytes);
 
+    /// <summary>Whether the page of a byte has memory behind it.</summary>
+    public bool IsPresent(long offset) => Presence?.IsPresent(offset) ?? true;
+
     /// <inheritdoc/>
     protected override void DiscardCore(long offset, long bytes)
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         NoteHostWrite(offset, bytes);
         Raw.Slice((int)offset, (int)bytes).Clear();
+        (Presence ??= new PagePresence(Bytes)).Discard(offset, bytes);
+    }
+
+    /// <inheritdoc/>
+    protected override void PopulateCore(long offset, long bytes)
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        _device.NotePopulated(this, offset, bytes);
     }
 
     /// <inheritdoc/>

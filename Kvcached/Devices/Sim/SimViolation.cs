@@ -21,6 +21,9 @@ public enum SimViolationKind
     /// <summary>A kernel reached outside all memory.</summary>
     OutOfRange,
 
+    /// <summary>Memory that was discarded was touched before it was populated again, or without being ordered after that; or was populated without having been discarded.</summary>
+    Absent,
+
     /// <summary>Memory was disposed while submissions that name it had not ended.</summary>
     DisposedInUse,
 }
