@@ -15,6 +15,8 @@ internal sealed class EngineChecks(CacheEngine engine)
     private const int Interval = 16;
 
     private readonly EngineState _state = engine.State;
+    private readonly Dictionary<ClientState, long> _kept = [];
+    private long _given;
     private int _operations;
 
     /// <summary>Call after every operation.</summary>
@@ -45,6 +47,9 @@ internal sealed class EngineChecks(CacheEngine engine)
     /// <summary>What the live steps of a client keep from others stays within its limits, and is what the engine has counted.</summary>
     private void CheckPinned()
     {
+        var given = _state.Counters.EvictedBlocks + _state.Counters.WindowsDropped;
+        var isGiven = given != _given;
+        _given = given;
         foreach (var client in _state.Clients)
         {
             long bytes = 0, rowBytes = 0;
@@ -63,10 +68,25 @@ internal sealed class EngineChecks(CacheEngine engine)
                 throw Broken($"Client {client.Number} pins {bytes} bytes with steps, {transfers} with transfers and {rowBytes} of rows; the engine counts {client.LiveBytes} and {client.LiveRowBytes}.");
             }
 
+            CheckKept(client, isGiven, bytes + client.Lanes.Sum(lane => _state.Pool.PendingBytesOf(lane.Number)));
             if (client.LiveBytes > client.MaxPinnedBytes || rowBytes > client.MaxPinnedRowBytes)
             {
                 throw Broken($"Client {client.Number} pins {client.LiveBytes} bytes and {rowBytes} of rows; its limits are {client.MaxPinnedBytes} and {client.MaxPinnedRowBytes}.");
             }
+        }
+    }
+
+    /// <summary>
+    /// What a client's live steps and its points keep from others comes to more than its limit only where others have given up a window of units for a step
+    /// of it that had nothing under way.
+    /// </summary>
+    private void CheckKept(ClientState client, bool isGiven, long bytes)
+    {
+        _kept.TryGetValue(client, out var before);
+        _kept[client] = bytes;
+        if (bytes > client.MaxPinnedBytes && bytes > before && !isGiven)
+        {
+            throw Broken($"Client {client.Number} has come to keep {bytes} bytes from others; its limit is {client.MaxPinnedBytes}.");
         }
     }
 

@@ -34,7 +34,7 @@ public sealed partial class SimulationRun
             FreeAll(client);
         }
 
-        if (!TryDrain() || !TryTrim())
+        if (!TryTrim())
         {
             return;
         }

@@ -47,16 +47,11 @@ public sealed partial class SimulationRun
     /// </summary>
     private bool TryCheckLiveness(SimulatedClient lost)
     {
-        // Others pass a reservation once nothing has moved for as long as it is patient.
         var state = _host.Engine.State;
-        do
+        if (!TryRest())
         {
-            if (!TryDrain())
-            {
-                return false;
-            }
+            return false;
         }
-        while (state.Reservation is { IsHeld: true, LetsPass: false });
 
         LivenessCheck.Run(state, lost.State);
         foreach (var client in _clients)
@@ -67,13 +62,30 @@ public sealed partial class SimulationRun
             }
         }
 
-        if (!TryTrim())
+        if (!TryTrim() || !TryRest())
         {
             return false;
         }
 
+        // Compaction for the trim has moved the client's blocks: what they left counts, too.
+        LivenessCheck.Run(state, lost.State);
         lost.Lanes.ForEach(lane => _sim.Resume(lane.Queue));
         _lost = null;
+        return true;
+    }
+
+    /// <summary>Lets device and host go on until nothing changes: others pass a reservation once nothing has moved for as long as it is patient. False if there is no rest.</summary>
+    private bool TryRest()
+    {
+        do
+        {
+            if (!TryDrain())
+            {
+                return false;
+            }
+        }
+        while (_host.Engine.State.Reservation is { IsHeld: true, LetsPass: false });
+
         return true;
     }
 }

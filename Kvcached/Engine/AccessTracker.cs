@@ -50,6 +50,7 @@ internal sealed class AccessTracker(TimelineTable timelines)
         }
 
         block.Writer = submission.Signal;
+        block.CopyOut = RuleFaults.Is(RuleFault.MoveForgetsCopyOut) ? default : block.CopyOut;
     }
 
     /// <summary>A step uses a sequence: it reads all blocks, written by whatever transfers there were, after the sequence's last step.</summary>

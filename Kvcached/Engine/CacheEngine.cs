@@ -245,7 +245,7 @@ internal sealed class CacheEngine
             CollectionsMarshal.SetCount(_trimAwaits, State.Timelines.Prune(CollectionsMarshal.AsSpan(_trimAwaits)));
         }
 
-        _isTrimming = _compactor.IsRequested || _trimAwaits.Count > 0;
+        _isTrimming = _compactor.IsRequested || (_trimAwaits.Count > 0 && !RuleFaults.Is(RuleFault.TrimEndsEarly));
         while (State.Pool.TryTrim(State.Options.PoolFloorBytes ?? State.Options.Pool.Bytes, out var offset, out var bytes))
         {
             State.Submitter.Discard(offset, bytes);

@@ -178,8 +178,8 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
             ref var block = ref state.Blocks[use.Holder];
             var sequence = state.Sequences[block.Sequence];
             if (!CanMove(in block)
-                || (!IsUsableBy(ref block, sequence, Point.BackgroundLane) && !state.CanPin(state.Clients[sequence.Client], pinned += state.Pool.BlockBytes(segment.Layout)))
-                || (lane != Point.BackgroundLane && !(sequence.Plan != state.Plan && IsUsableBy(ref block, sequence, lane))))
+                || (!IsUsableBy(ref block, sequence, Point.BackgroundLane) && !RuleFaults.Is(RuleFault.CompactedBeyondLimit) && !state.CanPin(state.Clients[sequence.Client], pinned += state.Pool.BlockBytes(segment.Layout)))
+                || (lane != Point.BackgroundLane && !((sequence.Plan != state.Plan || RuleFaults.Is(RuleFault.OwnPlanCompacted)) && IsUsableBy(ref block, sequence, lane))))
             {
                 return false;
             }
@@ -193,7 +193,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane);
 
     /// <summary>The background queue waits for no lane: writers have been observed.</summary>
-    private bool CanMove(ref readonly BlockState block) => !block.IsWindow && (state.Timelines.IsObserved(block.Writer) || block.Writer.Lane == Point.BackgroundLane);
+    private bool CanMove(ref readonly BlockState block) => !block.IsWindow && (state.Timelines.IsObserved(block.Writer) || RuleFaults.Is(RuleFault.LiveWriterCompacted) || block.Writer.Lane == Point.BackgroundLane);
 
     /// <summary>Moves all blocks of a segment, or none, to places outside a window of units.</summary>
     private bool TryEmpty(Segment segment, int start, int units, int leastUsed, out long bytes)
@@ -204,7 +204,11 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         {
             if (!state.Pool.TryAllocateOutside(segment.Layout, start, units, leastUsed, out var place, out var frontier))
             {
-                _places.GiveBack(state);
+                if (!RuleFaults.Is(RuleFault.PlacesNotGivenBack))
+                {
+                    _places.GiveBack(state);
+                }
+
                 return false;
             }
 

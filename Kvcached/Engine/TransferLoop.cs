@@ -141,7 +141,11 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         var oldFrontier = state.Tracker.BytesOf(ref block, sequence);
         state.Tracker.Move(submission, ref block, in frontier);
         submission.Commands.Copy(state.Options.Pool, state.Pool.OffsetOf(bytes), state.Options.Pool, state.Pool.OffsetOf(old), blockBytes);
-        oldFrontier.Add(submission.Signal, _timelines);
+        if (!RuleFaults.Is(RuleFault.MoveSourceFreedEarly))
+        {
+            oldFrontier.Add(submission.Signal, _timelines);
+        }
+
         state.Pool.Free(old, oldFrontier);
         Place(sequence, number, bytes, submission.Signal);
         state.Counters.BytesMoved += blockBytes;

@@ -288,7 +288,7 @@ internal sealed partial class BlockPool
         }
         else if (segment.Frontier.Prune(_timelines) || (ahead && FrontierHome.Of(segment.Frontier.Points, _timelines).IsUsableBy(lane)))
         {
-            frontier.Add(segment.Frontier.Points, _timelines);
+            frontier.Add(RuleFaults.Is(RuleFault.CarvedFrontierForgotten) ? [] : segment.Frontier.Points, _timelines);
             address = Claim(segment, segment.Fresh++);
         }
         else

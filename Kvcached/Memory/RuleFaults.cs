@@ -80,6 +80,42 @@ internal enum RuleFault
     /// <summary>A lane takes bytes that wait for live steps of another client.</summary>
     ForeignStepAwaited,
 
+    /// <summary>A block whose writer is live is moved to empty its segment.</summary>
+    LiveWriterCompacted,
+
+    /// <summary>The bytes that a move leaves are free before it has read them.</summary>
+    MoveSourceFreedEarly,
+
+    /// <summary>A move forgets the copy-out that makes its block clean.</summary>
+    MoveForgetsCopyOut,
+
+    /// <summary>A segment is emptied although the plan that needs room counts on blocks in it.</summary>
+    OwnPlanCompacted,
+
+    /// <summary>The places that were found for a segment's blocks are not given back where there are not enough.</summary>
+    PlacesNotGivenBack,
+
+    /// <summary>A segment is emptied although a client keeps more than it may by the bytes that its blocks leave.</summary>
+    CompactedBeyondLimit,
+
+    /// <summary>A window of units that is put together of free runs has the frontier of the first alone.</summary>
+    WindowWithoutUnion,
+
+    /// <summary>Of a segment that is carved of bytes still in use, blocks but the first forget the frontier.</summary>
+    CarvedFrontierForgotten,
+
+    /// <summary>A trim takes memory whose frontier has not been observed.</summary>
+    TrimmedWhileRead,
+
+    /// <summary>A trim takes a run as it finds it, though less of it is above the floor.</summary>
+    TrimmedBelowFloor,
+
+    /// <summary>A trim ends with compaction, though what was under way then keeps memory that it was to take.</summary>
+    TrimEndsEarly,
+
+    /// <summary>Units that have no memory are used without getting it.</summary>
+    UsedWithoutMemory,
+
     /// <summary>The end of a step counts as observed when its begin is.</summary>
     EndCountedFromBegin,
 

@@ -77,14 +77,14 @@ internal sealed class UnitMap
     /// </summary>
     public bool TryTrim(int keep, out int start, out int units)
     {
-        if (Present <= keep || _ready.Largest() is not { } run)
+        if (Present <= keep || (_ready.Largest() ?? (RuleFaults.Is(RuleFault.TrimmedWhileRead) ? _waiting.Head : null)) is not { } run)
         {
             (start, units) = (0, 0);
             return false;
         }
 
-        _ready.Remove(run);
-        while (run.Units > Present - keep)
+        Unlist(run);
+        while (run.Units > Present - keep && !RuleFaults.Is(RuleFault.TrimmedBelowFloor))
         {
             Split(run, run.Order - 1);
         }
@@ -142,7 +142,7 @@ internal sealed class UnitMap
             Unlist(run);
             if (run != window)
             {
-                window.Frontier.Add(run.Frontier.Points, _timelines);
+                window.Frontier.Add(RuleFaults.Is(RuleFault.WindowWithoutUnion) ? [] : run.Frontier.Points, _timelines);
                 run.State = SegmentState.Interior;
             }
         }
@@ -277,7 +277,10 @@ internal sealed class UnitMap
     private void Populate(Segment run)
     {
         Present += run.Units;
-        _populate?.Invoke(run.StartUnit, run.Units);
+        if (!RuleFaults.Is(RuleFault.UsedWithoutMemory))
+        {
+            _populate?.Invoke(run.StartUnit, run.Units);
+        }
     }
 
     private bool IsUsable(Segment run, int lane) => run.State == SegmentState.Free && FrontierHome.Of(run.Frontier.Points, _timelines).IsUsableBy(lane);
