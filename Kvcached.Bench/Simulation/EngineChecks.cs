@@ -93,7 +93,7 @@ internal sealed class EngineChecks(CacheEngine engine)
     /// <summary>Every block and row is counted once, where it is, and nothing else is in use.</summary>
     private void CheckBooks()
     {
-        long pool = 0, cold = 0, rows = 0;
+        long pool = 0, cold = 0, rows = 0, runs = 0;
         foreach (var sequence in _state.Sequences.All)
         {
             if (!sequence.InUse)
@@ -107,6 +107,7 @@ internal sealed class EngineChecks(CacheEngine engine)
             {
                 var row = sequence.Rows[r];
                 var (blocks, slots) = CheckRow(sequence, r);
+                runs += CheckRuns(sequence, r);
                 resident += blocks * layouts[r].BlockBytes;
                 cold += slots * layouts[r].BlockBytes;
                 rowBytes += row.Heap.IsNone ? 0 : RowHeap.BytesOf(row.Capacity);
@@ -124,6 +125,11 @@ internal sealed class EngineChecks(CacheEngine engine)
 
             pool += resident;
             rows += rowBytes;
+        }
+
+        if (runs != _state.Runs.Count)
+        {
+            throw Broken($"Blocks lie in {runs} runs; the engine counts {_state.Runs.Count}.");
         }
 
         CheckUsed("pool", _state.Pool, pool);
@@ -160,6 +166,21 @@ internal sealed class EngineChecks(CacheEngine engine)
         }
 
         return (blocks, slots);
+    }
+
+    /// <summary>Counts the runs that a row's blocks lie in.</summary>
+    private int CheckRuns(SequenceState sequence, int r)
+    {
+        var row = sequence.Rows[r];
+        var (runs, end) = (0, -1L);
+        for (var i = 0; i < row.Count; i++)
+        {
+            var address = _state.Blocks[row[i]].Device;
+            runs += address.IsNone || _state.Pool.OffsetOf(address) == end ? 0 : 1;
+            end = address.IsNone ? -1 : _state.Pool.OffsetOf(address) + _state.LayoutOf(sequence, r).BlockBytes;
+        }
+
+        return runs == row.Runs ? runs : throw Broken($"Row {r} of sequence {sequence.Id} lies in {runs} runs; the engine counts {row.Runs}.");
     }
 
     private static void CheckUsed(string name, BlockPool pool, long bytes)

@@ -57,7 +57,10 @@ public sealed record SimulatedProgram
         return new SimulatedProgram
         {
             Setup = setup,
-            Operations = DrawWithPoolOperations(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 21), burst),
+            Operations = DrawWithPoolOperations(
+                DrawWithHaste(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 23)),
+                new SimRandom(seed, stream: 21),
+                burst),
             Limit = operations,
         };
     }
@@ -79,6 +82,32 @@ public sealed record SimulatedProgram
             }
 
             yield return operation;
+        }
+    }
+
+    /// <summary>
+    /// Goes on in haste after one operation in 48: sequences of the client are cleaned, then the last of them is evicted, and a step
+    /// takes its bytes, while the device does nothing: what has been enqueued meets what it is enqueued after.
+    /// </summary>
+    private static IEnumerable<SimulatedOperation> DrawWithHaste(IEnumerable<SimulatedOperation> operations, SimRandom random)
+    {
+        foreach (var operation in operations)
+        {
+            yield return operation;
+            if (!random.OneIn(48))
+            {
+                continue;
+            }
+
+            var next = operation with { SkipsTurn = true, SwitchesStall = false, StallsForEver = false, EndsEarly = false, Slices = 0, Tokens = DrawTokens(ref random) };
+            for (var cleans = 1 + random.Next(4); cleans > 0; cleans--)
+            {
+                next = next with { Command = SimulatedCommand.Clean, Slot = random.Next(ProgramSetup.MaxSequences) };
+                yield return next;
+            }
+
+            yield return next with { Command = SimulatedCommand.Evict };
+            yield return next with { Command = SimulatedCommand.Step, Slot = next.Slot + 1 };
         }
     }
 

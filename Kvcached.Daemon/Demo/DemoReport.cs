@@ -32,6 +32,12 @@ internal sealed record DemoReport
     /// <summary>Blocks moved to empty a segment; <see cref="MovedBlocks"/> does not count them.</summary>
     public required long CompactedBlocks { get; init; }
 
+    /// <summary>Copy commands in which blocks went out, came in or moved: neighbours at both ends go in one.</summary>
+    public required long Copies { get; init; }
+
+    /// <summary>Blocks on the device by the runs that they lay in, over all steps.</summary>
+    public required double MeanRunLength { get; init; }
+
     /// <summary>Pool, tables, view rings and staging.</summary>
     public required long DeviceBytesPeak { get; init; }
 

@@ -41,6 +41,8 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
                 ReloadedBlocks = monitor.Statistics.ReloadedBlocks,
                 MovedBlocks = monitor.Statistics.MovedBlocks,
                 CompactedBlocks = monitor.Statistics.CompactedBlocks,
+                Copies = monitor.Statistics.Copies,
+                MeanRunLength = monitor.RunLengths.Mean,
                 DeviceBytesPeak = monitor.DeviceBytesPeak,
                 PoolBytesPeak = poolBytesPeak,
                 PoolBytesEnd = poolBytesEnd,

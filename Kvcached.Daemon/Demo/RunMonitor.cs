@@ -28,6 +28,8 @@ internal sealed class RunMonitor(string name, int steps, IDemoDisplay display, i
 
     public long DeviceBytesPeak { get; private set; }
 
+    public RunLengths RunLengths { get; } = new();
+
     /// <summary>Managed bytes allocated over the window; −1 if it was not reached.</summary>
     public long ManagedBytes { get; private set; } = -1;
 
@@ -38,6 +40,7 @@ internal sealed class RunMonitor(string name, int steps, IDemoDisplay display, i
     {
         var step = _step++;
         DeviceBytesPeak = Math.Max(DeviceBytesPeak, statistics.DeviceBytes);
+        RunLengths.Look(statistics);
         _tokens += tokens;
         if (step == _windowFirst - 1)
         {

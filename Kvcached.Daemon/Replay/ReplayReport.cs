@@ -33,6 +33,12 @@ internal sealed record ReplayReport
     /// <summary>Bytes copied back.</summary>
     public required long BytesIn { get; init; }
 
+    /// <summary>Copy commands in which blocks went out, came in or moved: neighbours at both ends go in one.</summary>
+    public required long Copies { get; init; }
+
+    /// <summary>Blocks on the device by the runs that they lay in, over all turns.</summary>
+    public required double MeanRunLength { get; init; }
+
     /// <summary>Granules that were compared with their stamps.</summary>
     public required long VerifiedGranules { get; init; }
 
@@ -93,6 +99,7 @@ internal sealed record ReplayReport
         Line(text, "tokens", $"{Tokens:N0} in {Steps:N0} steps, {Tokens / Math.Max(ElapsedSeconds, 1e-3):N0} tokens/s");
         Line(text, "blocks", $"{EvictedBlocks:N0} evicted, {ReloadedBlocks:N0} reloaded");
         Line(text, "copied", $"{Mebibytes(BytesOut)} out, {Mebibytes(BytesIn)} in");
+        Line(text, "copies", $"{Copies:N0}; blocks lay in runs of {MeanRunLength:N2}");
         Line(text, "granules", $"{VerifiedGranules:N0} verified, {MismatchedGranules:N0} mismatched");
         Line(text, "step", $"{P50StepUs:N0} µs median, {P99StepUs:N0} µs 99th percentile");
         Line(text, "memory", $"{Mebibytes(DeviceBytesPeak)} device, {Mebibytes(ColdBytesPeak)} cold at most");

@@ -8,6 +8,7 @@ namespace Kvcached.Daemon.Replay;
 /// </summary>
 internal sealed class ReplayRun : IDisposable
 {
+    private readonly RunLengths _runLengths = new();
     private readonly ReplayPlan _plan;
     private readonly ColdMemoryTap _tap;
     private readonly KvCache _cache;
@@ -80,6 +81,7 @@ internal sealed class ReplayRun : IDisposable
         _live.StartTurn(TraceMicros());
         var statistics = _cache.GetStatistics();
         _deviceBytesPeak = Math.Max(_deviceBytesPeak, statistics.DeviceBytes);
+        _runLengths.Look(statistics);
         _shrinker.Look(statistics);
         if (_live.GroupSize == 0 && !_live.IsDone)
         {
@@ -162,6 +164,8 @@ internal sealed class ReplayRun : IDisposable
             ReloadedBlocks = statistics.ReloadedBlocks,
             BytesOut = statistics.BytesOut,
             BytesIn = statistics.BytesIn,
+            Copies = statistics.Copies,
+            MeanRunLength = _runLengths.Mean,
             VerifiedGranules = tally.VerifiedGranules,
             MismatchedGranules = tally.MismatchedGranules,
             P50StepUs = _lane.Latencies.Percentile(50),

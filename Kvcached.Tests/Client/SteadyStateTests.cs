@@ -93,12 +93,16 @@ public class SteadyStateTests
                 ["kvcached.blocks.reloaded"] = statistics.ReloadedBlocks,
                 ["kvcached.blocks.moved"] = statistics.MovedBlocks,
                 ["kvcached.blocks.compacted"] = statistics.CompactedBlocks,
+                ["kvcached.copies"] = statistics.Copies,
                 ["kvcached.transfer.out"] = statistics.BytesOut,
                 ["kvcached.transfer.in"] = statistics.BytesIn,
                 ["kvcached.transfer.moved"] = statistics.BytesMoved,
                 ["kvcached.host_waits"] = statistics.HostWaits,
             }.OrderBy(pair => pair.Key),
             counts.All.OrderBy(pair => pair.Key));
+        counts.Observe();
+        Assert.InRange(statistics.MeanRunLength, 1.01, statistics.ResidentBlocks);
+        Assert.Equal(new Dictionary<string, double> { ["kvcached.blocks.run_length"] = statistics.MeanRunLength }, counts.Gauges);
     }
 
     /// <summary>Adds up what the counters of the meter report.</summary>
@@ -113,17 +117,27 @@ public class SteadyStateTests
             {
                 if (instrument.Meter.Name == "Kvcached")
                 {
-                    _counts[instrument.Name] = 0;
+                    if (instrument is Counter<long>)
+                    {
+                        _counts[instrument.Name] = 0;
+                    }
+
                     listener.EnableMeasurementEvents(instrument);
                 }
             };
             _listener.SetMeasurementEventCallback<long>((instrument, value, _, _) => _counts[instrument.Name] += value);
+            _listener.SetMeasurementEventCallback<double>((instrument, value, _, _) => Gauges[instrument.Name] = value);
             _listener.Start();
         }
+
+        /// <summary>What gauges read when they were last observed.</summary>
+        public Dictionary<string, double> Gauges { get; } = [];
 
         public IEnumerable<KeyValuePair<string, long>> All => _counts;
 
         public long this[string name] => _counts[name];
+
+        public void Observe() => _listener.RecordObservableInstruments();
 
         public void Dispose() => _listener.Dispose();
     }

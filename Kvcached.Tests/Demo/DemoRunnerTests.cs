@@ -155,7 +155,7 @@ public sealed class DemoRunnerTests : IDisposable
         Assert.Equal(
             [
                 "elapsed_s", "models", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
-                "moved_blocks", "compacted_blocks", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "needed_bytes", "managed_bytes", "gated_steps", "gated_evictions", "gated_reloads", "gated_moves",
+                "moved_blocks", "compacted_blocks", "copies", "mean_run_length", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "needed_bytes", "managed_bytes", "gated_steps", "gated_evictions", "gated_reloads", "gated_moves",
                 "identical_to_unevicted", "identical_to_contiguous", "flip_detected",
             ],
             json.RootElement.EnumerateObject().Select(property => property.Name));
@@ -224,6 +224,8 @@ public sealed class DemoRunnerTests : IDisposable
         ReloadedBlocks = 5001,
         MovedBlocks = 101,
         CompactedBlocks = 0,
+        Copies = 10_000,
+        MeanRunLength = 1,
         DeviceBytesPeak = 46 << 20,
         PoolBytesPeak = 44 << 20,
         PoolBytesEnd = 44 << 20,

@@ -56,12 +56,12 @@ public class LoopTests
 
         Assert.Equal([Out, In, In], submissions.Select(submission => submission.Queue));
         var (copyOut, copyIn, publish) = (submissions[0], submissions[1], submissions[2]);
-        Assert.Equal(2, copyOut.Commands.Length);
+        Assert.Equal(2, copyOut.CopiedBlocks);
         Assert.All(copyOut.Commands, command => Assert.True(command.IsCopy(rig.Cold!, rig.Pool)));
         // Step 3 reads the blocks that go out, and step 2 wrote them: reading them once more needs the writer alone.
         Assert.Equal([new EngineWait(lane.EndOf(2), WaitReason.CopyOutAfterWriter)], copyOut.Waits);
 
-        Assert.Equal(2, copyIn.Commands.Length);
+        Assert.Equal(2, copyIn.CopiedBlocks);
         Assert.All(copyIn.Commands, command => Assert.True(command.IsCopy(rig.Pool, rig.Cold!)));
         Assert.Equal(evictOut.Signal, copyIn.WaitFor(WaitReason.ReloadAfterCopyOut));
         Assert.Equal(copyOut.Signal, copyIn.WaitFor(WaitReason.CopyInAfterCopyOut));
@@ -87,7 +87,7 @@ public class LoopTests
         rig.Accept(lane, (a, 16));
         Assert.Equal(4, rig.Engine.Transfers.Clean(lane, a));
         var clean = Assert.Single(rig.Take());
-        Assert.Equal((Out, 4), (clean.Queue, clean.Commands.Length));
+        Assert.Equal((Out, 4), (clean.Queue, clean.CopiedBlocks));
         Assert.Equal(0, rig.Engine.Transfers.Clean(lane, a));
 
         var publish = Assert.Single(rig.Accept(lane, (b, 4)));
@@ -248,7 +248,7 @@ public class LoopTests
         Assert.Equal(2, rig.Engine.Transfers.Prefetch(lane, a));
 
         var copyIn = Assert.Single(rig.Take());
-        Assert.Equal((In, 2, TimelineKind.In), (copyIn.Queue, copyIn.Commands.Length, copyIn.Signal.Kind));
+        Assert.Equal((In, 2, TimelineKind.In), (copyIn.Queue, copyIn.CopiedBlocks, copyIn.Signal.Kind));
         Assert.Equal(0, rig.Engine.Transfers.Prefetch(lane, a));
         var publish = Assert.Single(rig.Accept(lane, (a, 0)));
         Assert.Empty(publish.Waits);
@@ -268,7 +268,7 @@ public class LoopTests
         rig.ObserveEnd(lane, 1);
 
         var clean = Assert.Single(rig.Take());
-        Assert.Equal((0, 3), (clean.Queue, clean.Commands.Length));
+        Assert.Equal((0, 3), (clean.Queue, clean.CopiedBlocks));
         Assert.Empty(clean.Waits);
         rig.Engine.Turn();
         Assert.Empty(rig.Take());

@@ -150,7 +150,7 @@ public class RowTests
         // Query 16 sees tokens 11 to 16: blocks 2 and 3, and the new one.
         var submissions = rig.Accept(lane, (a, 1));
 
-        Assert.Equal(2, submissions.SelectMany(submission => submission.Commands).Count(command => command.IsCopy(rig.Pool, rig.Cold!)));
+        Assert.Equal(2 * EngineRig.BlockBytes, submissions.SelectMany(submission => submission.Commands).Where(command => command.IsCopy(rig.Pool, rig.Cold!)).Sum(command => command.Command.Bytes));
         Assert.Equal([false, false, true, true, true], Enumerable.Range(0, 5).Select(i => rig.IsResident(a, i)));
         var view = EngineRig.Views(lane, 2)[0];
         Assert.Equal((2u, 5u, 17u), (view.FirstVisibleBlock, view.BlockCount, view.TokenCount));

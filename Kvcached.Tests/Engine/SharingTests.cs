@@ -1,4 +1,5 @@
 using Kvcached.Engine;
+using Kvcached.Kernels;
 using Xunit;
 
 namespace Kvcached.Tests.Engine;
@@ -121,7 +122,7 @@ public class SharingTests
         Assert.Equal([3u, 1u], EngineRig.Views(lane, 1, 0).Select(view => view.BlockCount));
         Assert.Equal([2u, 1u], EngineRig.Views(lane, 1, 1).Select(view => view.BlockCount));
         Assert.Equal(4, EngineRig.Views(lane, 1, 0).Concat(EngineRig.Views(lane, 1, 1)).Select(view => view.RowStart).Distinct().Count());
-        Assert.Equal(2, publish.Commands.Count(command => command.IsCopy(lane.ViewRing, lane.Staging)));
+        Assert.Equal(4 * SequenceView.Bytes, publish.Commands.Where(command => command.IsCopy(lane.ViewRing, lane.Staging)).Sum(command => command.Command.Bytes));
         Assert.Equal(7, publish.Entries.Length);
         Assert.Equal((4 * 1024) + (3 * 2048), rig.Engine.State.Pool.UsedBytes);
     }
@@ -157,7 +158,7 @@ public class SharingTests
         var submissions = rig.Accept(lane, (b, 4));
 
         Assert.Equal(4, Enumerable.Range(0, 8).Count(i => !rig.IsResident(a, i)));
-        Assert.Equal(4, submissions[0].Commands.Length);
+        Assert.Equal(4, submissions[0].CopiedBlocks);
         Assert.Equal([new EngineWait(submissions[0].Signal, WaitReason.NewBlockAfterCopyOut)], submissions[1].Waits);
 
         // And back: the large block leaves, and its segment is carved small again.

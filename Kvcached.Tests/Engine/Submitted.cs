@@ -20,6 +20,9 @@ internal sealed record Submitted(int Queue, EngineWait[] Waits, SubmittedCommand
 
     public IEnumerable<SubmittedCommand> Of(CommandKind kind) => Commands.Where(command => command.Kind == kind);
 
+    /// <summary>Blocks that the submission copies: those that go on at both ends go in one command.</summary>
+    public long CopiedBlocks => Of(CommandKind.Copy).Sum(command => command.Command.Bytes) / EngineRig.BlockBytes;
+
     /// <summary>Table entries that the submission writes.</summary>
     public TableEntry[] Entries => [.. Of(CommandKind.UpdateTable).SelectMany(command => command.Entries)];
 

@@ -46,8 +46,7 @@ public class BlockAddressTests
     {
         Assert.Equal((true, false, false, number), Seen(BlockUse.HeldBy(number), use => use.Holder));
         Assert.Equal((false, true, false, number), Seen(BlockUse.Pending(number), use => use.Node));
-        Assert.Equal((false, false, false, number), Seen(BlockUse.Free(number), use => use.NextFree));
-        Assert.Equal((false, false, false, -1), Seen(BlockUse.Free(-1), use => use.NextFree));
+        Assert.Equal((false, false, false, 0), Seen(BlockUse.Free, _ => 0));
         Assert.Equal((false, false, true, 0), Seen(BlockUse.Reserved, _ => 0));
 
         static (bool IsHeld, bool IsPending, bool IsReserved, int Number) Seen(BlockUse use, Func<BlockUse, int> number) => (use.IsHeld, use.IsPending, use.IsReserved, number(use));

@@ -13,7 +13,7 @@ public class ReplayCommandTests
 
     private static readonly string[] Fields =
     [
-        "requests", "refused", "tokens", "steps", "evicted_blocks", "reloaded_blocks", "bytes_out", "bytes_in", "verified_granules", "mismatched_granules",
+        "requests", "refused", "tokens", "steps", "evicted_blocks", "reloaded_blocks", "bytes_out", "bytes_in", "copies", "mean_run_length", "verified_granules", "mismatched_granules",
         "p50_step_us", "p99_step_us", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "cold_bytes_peak", "elapsed_s",
     ];
 
@@ -53,6 +53,8 @@ public class ReplayCommandTests
             ReloadedBlocks = 0,
             BytesOut = 0,
             BytesIn = 0,
+            Copies = 1,
+            MeanRunLength = 1,
             VerifiedGranules = 1,
             MismatchedGranules = 0,
             P50StepUs = 1,

@@ -39,7 +39,7 @@ public sealed class KvCache : IDisposable
             MaxSequences = options.MaxSequences,
             CleanAheadBlocks = options.CleanAhead ? CleanAheadBlocks : 0,
         });
-        _metrics = new KvMetrics();
+        _metrics = new KvMetrics(ReadMeanRunLength);
         _client = _host.Engine.OpenClient(options.MaxPinnedBytes ?? long.MaxValue);
     }
 
@@ -215,6 +215,8 @@ public sealed class KvCache : IDisposable
                 HostWaits = Interlocked.Read(ref _hostWaits),
                 CompactedBlocks = counters.CompactedBlocks,
                 CompactedSegments = counters.CompactedSegments,
+                Copies = counters.Copies,
+                BlockRuns = state.Runs.Count,
                 PoolPresentBytes = state.Pool.PresentBytes,
                 PoolPinnedBytes = state.Pool.CarvedBytes,
                 ResidentBlocks = state.Pool.UsedBlocks - state.Windows,
@@ -413,6 +415,15 @@ public sealed class KvCache : IDisposable
         {
             Turn(lane);
             return _host.Engine.Transfers.Move(lane.State, handle, 0, maxBlocks, background: false);
+        }
+    }
+
+    /// <summary>For a listener that asks, whenever it does.</summary>
+    private double ReadMeanRunLength()
+    {
+        lock (_lock)
+        {
+            return _closed ? 0 : GetStatistics().MeanRunLength;
         }
     }
 

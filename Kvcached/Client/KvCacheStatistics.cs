@@ -30,6 +30,15 @@ public record struct KvCacheStatistics
     /// <summary>Segments that copies of blocks emptied.</summary>
     public long CompactedSegments { get; init; }
 
+    /// <summary>Copy commands that copied blocks, whichever way: blocks that lie one behind the other at both ends go in one.</summary>
+    public long Copies { get; init; }
+
+    /// <summary>Runs that the blocks on the device lie in now: blocks that are neighbours in their sequence and in the pool.</summary>
+    public long BlockRuns { get; init; }
+
+    /// <summary>Blocks of a run, on average: 1 where no two neighbours lie together, 0 where there is no block.</summary>
+    public readonly double MeanRunLength => BlockRuns == 0 ? 0 : (double)ResidentBlocks / BlockRuns;
+
     /// <summary>Bytes of segments that serve some layout: no other can use them.</summary>
     public long PoolPinnedBytes { get; init; }
 

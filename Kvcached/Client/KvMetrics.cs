@@ -19,13 +19,16 @@ internal sealed class KvMetrics : IDisposable
     private readonly Counter<long> _reloaded;
     private readonly Counter<long> _moved;
     private readonly Counter<long> _compacted;
+    private readonly Counter<long> _copies;
     private readonly Counter<long> _bytesOut;
     private readonly Counter<long> _bytesIn;
     private readonly Counter<long> _bytesMoved;
     private readonly Counter<long> _hostWaits;
     private EngineCounters _taken;
 
-    public KvMetrics()
+    /// <summary>Makes the meter.</summary>
+    /// <param name="meanRunLength">Read when a listener collects.</param>
+    public KvMetrics(Func<double> meanRunLength)
     {
         _steps = _meter.CreateCounter<long>("kvcached.steps", "{step}", "Steps committed");
         _refused = _meter.CreateCounter<long>("kvcached.steps.refused", "{step}", "Steps refused");
@@ -35,6 +38,8 @@ internal sealed class KvMetrics : IDisposable
         _reloaded = _meter.CreateCounter<long>("kvcached.blocks.reloaded", "{block}", "Copies of blocks from cold memory");
         _moved = _meter.CreateCounter<long>("kvcached.blocks.moved", "{block}", "Copies of blocks inside the pool");
         _compacted = _meter.CreateCounter<long>("kvcached.blocks.compacted", "{block}", "Copies of blocks that emptied a segment");
+        _copies = _meter.CreateCounter<long>("kvcached.copies", "{copy}", "Copy commands that copied blocks: neighbours at both ends go in one");
+        _meter.CreateObservableGauge("kvcached.blocks.run_length", meanRunLength, "{block}", "Blocks of a run on average: neighbours in their sequence and in the pool");
         _bytesOut = _meter.CreateCounter<long>("kvcached.transfer.out", "By", "Bytes copied to cold memory");
         _bytesIn = _meter.CreateCounter<long>("kvcached.transfer.in", "By", "Bytes copied from cold memory");
         _bytesMoved = _meter.CreateCounter<long>("kvcached.transfer.moved", "By", "Bytes moved inside the pool");
@@ -60,6 +65,7 @@ internal sealed class KvMetrics : IDisposable
         Add(_reloaded, delta.ReloadedBlocks);
         Add(_moved, delta.MovedBlocks);
         Add(_compacted, delta.CompactedBlocks);
+        Add(_copies, delta.Copies);
         Add(_bytesOut, delta.BytesOut);
         Add(_bytesIn, delta.BytesIn);
         Add(_bytesMoved, delta.BytesMoved);

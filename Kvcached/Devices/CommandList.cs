@@ -45,7 +45,7 @@ public record struct Command
     public long SourceOffset { get; init; }
 
     /// <summary>Bytes to copy or fill.</summary>
-    public long Bytes { get; init; }
+    public long Bytes { get; internal set; }
 
     /// <summary>What to launch (Launch).</summary>
     public DeviceKernel? Kernel { get; init; }
@@ -65,7 +65,8 @@ public sealed class CommandList
 {
     private const int PayloadAlignment = 16;
 
-    private Command[] _commands = new Command[16];
+    // Copies of blocks that lie together are few commands, mostly: the submission in which they do not is to find room too.
+    private Command[] _commands = new Command[128];
     private byte[] _payload = new byte[1024];
     private int _count;
     private int _payloadBytes;
@@ -87,12 +88,20 @@ public sealed class CommandList
         _payloadBytes = 0;
     }
 
-    /// <summary>Copies <paramref name="bytes"/> bytes. The ranges must not overlap.</summary>
+    /// <summary>
+    /// Copies <paramref name="bytes"/> bytes. The ranges must not overlap. A copy that goes on at both ends where the last command, a copy too, ends becomes one command with it.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">A range lies outside its memory, or is empty.</exception>
     public void Copy(DeviceMemory target, long targetOffset, DeviceMemory source, long sourceOffset, long bytes)
     {
         CheckRange(target, targetOffset, bytes);
         CheckRange(source, sourceOffset, bytes);
+        if (_count > 0 && IsContinuedBy(in _commands[_count - 1], target, targetOffset, source, sourceOffset, bytes))
+        {
+            _commands[_count - 1].Bytes += bytes;
+            return;
+        }
+
         Add(new Command
         {
             Kind = CommandKind.Copy,
@@ -147,6 +156,15 @@ public sealed class CommandList
         MemoryMarshal.Write(_payload.AsSpan(offset), arguments);
         Add(new Command { Kind = CommandKind.Launch, Kernel = kernel, PayloadOffset = offset, PayloadBytes = bytes });
     }
+
+    /// <summary>The longer copy's ranges must not overlap either: the second may read what the first has written.</summary>
+    private static bool IsContinuedBy(ref readonly Command last, DeviceMemory target, long targetOffset, DeviceMemory source, long sourceOffset, long bytes) =>
+        last.Kind == CommandKind.Copy
+        && last.Target == target
+        && last.Source == source
+        && last.TargetOffset + last.Bytes == targetOffset
+        && last.SourceOffset + last.Bytes == sourceOffset
+        && (target != source || Math.Abs(targetOffset - sourceOffset) >= last.Bytes + bytes);
 
     private static void CheckRange(DeviceMemory memory, long offset, long bytes)
     {

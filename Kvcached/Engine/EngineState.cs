@@ -52,6 +52,7 @@ internal struct EngineCounters
     public long BytesMoved;
     public long CompactedBlocks;
     public long CompactedSegments;
+    public long Copies;
     public long WindowsGrown;
     public long WindowsMoved;
     public long WindowsDropped;
@@ -71,6 +72,7 @@ internal struct EngineCounters
         BytesMoved = a.BytesMoved - b.BytesMoved,
         CompactedBlocks = a.CompactedBlocks - b.CompactedBlocks,
         CompactedSegments = a.CompactedSegments - b.CompactedSegments,
+        Copies = a.Copies - b.Copies,
         WindowsGrown = a.WindowsGrown - b.WindowsGrown,
         WindowsMoved = a.WindowsMoved - b.WindowsMoved,
         WindowsDropped = a.WindowsDropped - b.WindowsDropped,
@@ -96,6 +98,7 @@ internal sealed class EngineState
         Tracker = new AccessTracker(Timelines);
         Background = new Submission(Point.BackgroundLane, isOut: false, Timelines);
         Reservation = new RoomReservation(this);
+        Runs = new BlockRuns(Pool, Blocks);
     }
 
     public EngineOptions Options { get; }
@@ -111,6 +114,8 @@ internal sealed class EngineState
     public ColdTier Cold { get; }
 
     public BlockTable Blocks { get; } = new();
+
+    public BlockRuns Runs { get; }
 
     public SequenceTable Sequences { get; }
 

@@ -49,6 +49,20 @@ internal sealed class Reservations
         _blocks[_blockCount++] = new ReservedBlock(place, frontier.Points.IsEmpty ? 0 : Keep(frontier));
     }
 
+    /// <summary>Puts the blocks from one on in the order of their addresses: the blocks of a row that take them lie in runs then, as far as there are any.</summary>
+    public void Sort(int from)
+    {
+        var blocks = _blocks.AsSpan(from, _blockCount - from);
+        for (var i = 1; i < blocks.Length; i++)
+        {
+            if (blocks[i].CompareTo(blocks[i - 1]) < 0)
+            {
+                blocks.Sort();
+                return;
+            }
+        }
+    }
+
     public void AddRow(in ReservedRow row)
     {
         if (_rowCount == _rows.Length)
@@ -98,9 +112,11 @@ internal sealed class Reservations
     }
 
     /// <summary>A block, and which of the frontiers is its own.</summary>
-    private readonly struct ReservedBlock(BlockAddress place, int frontier)
+    private readonly struct ReservedBlock(BlockAddress place, int frontier) : IComparable<ReservedBlock>
     {
         public readonly BlockAddress Place = place;
         public readonly int Frontier = frontier;
+
+        public int CompareTo(ReservedBlock other) => Place.CompareTo(other.Place);
     }
 }

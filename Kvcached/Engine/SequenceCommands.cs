@@ -212,6 +212,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
         if (block.IsResident)
         {
             state.Pool.Free(block.Device, state.Tracker.BytesOf(ref block, sequence));
+            state.Runs.Remove(row, block.Index);
             state.AddResident(sequence, -layout.BlockBytes);
             row.ResidentBlocks--;
         }

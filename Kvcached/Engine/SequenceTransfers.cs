@@ -30,6 +30,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
         var layouts = state.Models[sequence.Model].Layouts;
         for (var r = 0; r < layouts.Length; r++)
         {
+            var first = _reservations.BlockCount;
             for (var missing = sequence.Rows[r].Missing; missing > 0; missing--)
             {
                 var newlyPinned = layouts[r].BlockBytes * (sequence.IsLive ? 2 : 1) * (1 + _reservations.Left);
@@ -41,6 +42,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
                 _reservations.AddBlock(bytes, frontier);
             }
 
+            _reservations.Sort(first);
             var pinned = layouts[r].BlockBytes * _reservations.Left;
             var row = sequence.Rows[r];
             for (var i = row.FirstVisible; i < row.Count && _reservations.HasBlock; i++)
@@ -102,6 +104,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
             }
 
             // Evictions on the way are submitted before the moves, which wait for them.
+            _reservations.Sort(0);
             loop.Flush(lane);
             var pinned = layouts[r].BlockBytes * _reservations.Left;
             for (var i = Math.Min(from, row.Count); i < row.Count && _reservations.HasBlock; i++)

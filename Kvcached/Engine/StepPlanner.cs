@@ -245,6 +245,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
                     return false;
                 }
 
+                var first = _reservations.BlockCount;
                 for (var needed = row.Missing + count - row.Count; needed > 0; needed--)
                 {
                     if (!room.TryMakeRoom(layouts[r].PoolLayout, lane, newlyPinned, out var bytes, out var frontier))
@@ -254,6 +255,8 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
 
                     _reservations.AddBlock(bytes, frontier);
                 }
+
+                _reservations.Sort(first);
             }
         }
 

@@ -146,6 +146,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop, Window
         state.Tracker.NewBlock(lane.Publish, ref block, in frontier, end);
         row.MarkDirty(row.Count);
         row.Append(number);
+        state.Runs.Add(row, block.Index);
         row.ResidentBlocks++;
         state.AddResident(sequence, layout.BlockBytes);
     }

@@ -68,6 +68,7 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
     {
         var row = sequence.Rows[block.Row];
         state.Pool.Free(block.Device, state.Tracker.BytesOf(ref block, sequence));
+        state.Runs.Remove(row, block.Index);
         block.Device = default;
         row.ResidentBlocks--;
         if (block.Index >= row.FirstVisible)
@@ -147,6 +148,7 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         }
 
         state.Pool.Free(old, oldFrontier);
+        state.Runs.Remove(sequence.Rows[block.Row], block.Index);
         Place(sequence, number, bytes, submission.Signal);
         state.Counters.BytesMoved += blockBytes;
     }
@@ -156,17 +158,17 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
     {
         if (lane is not null && lane.Out.IsOpen)
         {
-            lane.Out.Submit(state.Submitter);
+            Submit(lane.Out);
         }
 
         if (state.Background.IsOpen)
         {
-            state.Background.Submit(state.Submitter);
+            Submit(state.Background);
         }
 
         if (lane is not null && lane.Transfers.IsOpen)
         {
-            lane.Transfers.Submit(state.Submitter);
+            Submit(lane.Transfers);
         }
     }
 
@@ -190,11 +192,18 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         return (sequence.IsLive || isFree || state.CanPin(lane.Client, state.LayoutOf(sequence, block.Row).BlockBytes)) && TryEvict(sequence, number, lane);
     }
 
+    private void Submit(Submission copies)
+    {
+        state.Counters.Copies += copies.Commands.Commands.Length;
+        copies.Submit(state.Submitter);
+    }
+
     private void Place(SequenceState sequence, int number, BlockAddress bytes, Point transfer)
     {
         ref var block = ref state.Blocks[number];
         block.Device = bytes;
         state.Pool.SetHolder(bytes, number);
+        state.Runs.Add(sequence.Rows[block.Row], block.Index);
         if (!RuleFaults.Is(RuleFault.MoveLeavesEntry))
         {
             sequence.Rows[block.Row].MarkDirty(block.Index);

@@ -4,7 +4,7 @@ namespace Kvcached.Memory;
 /// Where a block lies in an arena: its segment (named by first unit) and its number in it, in 32 bits, since every block's state and every
 /// reservation holds one. The default is nowhere.
 /// </summary>
-internal readonly record struct BlockAddress
+internal readonly record struct BlockAddress : IComparable<BlockAddress>
 {
     private const int BlockBits = 13;
 
@@ -27,4 +27,10 @@ internal readonly record struct BlockAddress
     public int Block => (int)(~_inverted & MaxBlocks);
 
     public bool IsNone => _inverted == 0;
+
+    /// <summary>The block after it in its segment, if there is one.</summary>
+    public BlockAddress Next => new(Segment, Block + 1);
+
+    /// <summary>The order of addresses.</summary>
+    public int CompareTo(BlockAddress other) => other._inverted.CompareTo(_inverted);
 }

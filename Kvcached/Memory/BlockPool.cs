@@ -140,6 +140,9 @@ internal sealed partial class BlockPool
         return (segment.StartUnit * _unitBytes) + (address.Block * _layouts[segment.Layout].BlockBytes);
     }
 
+    /// <summary>Bytes of the block that lies at an address.</summary>
+    public long BlockBytesOf(BlockAddress address) => _layouts[Units[address.Segment].Layout].BlockBytes;
+
     /// <summary>Who holds a block, as <see cref="SetHolder"/> was told; −1 for nobody.</summary>
     public int HolderOf(BlockAddress address) => Units[address.Segment].Uses[address.Block] is { IsHeld: true } use ? use.Holder : -1;
 

@@ -4,18 +4,19 @@ namespace Kvcached.Memory;
 /// What a block of a segment is used for, in 32 bits: held (by whom is the reverse map), reserved by a plan, pending (freed, its frontier not
 /// observed), or free.
 /// <code>
-///   0…  holder    10…  next free block + 1    11…  pending node    all ones  reserved
+///   0…  holder    10…  free    11…  pending node    all ones  reserved
 /// </code>
 /// </summary>
 internal readonly record struct BlockUse
 {
     private const int Value = (1 << 30) - 1;
-    private const int FreeTag = int.MinValue;
     private const int PendingTag = int.MinValue | (1 << 30);
 
     private readonly int _bits;
 
     private BlockUse(int bits) => _bits = bits;
+
+    public static BlockUse Free => new(int.MinValue);
 
     /// <summary>Handed out, and its holder not told yet: a plan's reservation.</summary>
     public static BlockUse Reserved => new(-1);
@@ -32,12 +33,7 @@ internal readonly record struct BlockUse
     /// <summary>Where its frontier is kept, if it is pending.</summary>
     public int Node => _bits & Value;
 
-    /// <summary>The next free block of the segment, if it is free; −1 for none.</summary>
-    public int NextFree => (_bits & Value) - 1;
-
     public static BlockUse HeldBy(int holder) => new(holder);
 
     public static BlockUse Pending(int node) => new(PendingTag | node);
-
-    public static BlockUse Free(int next) => new(FreeTag | (next + 1));
 }

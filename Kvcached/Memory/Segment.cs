@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Kvcached.Memory;
 
 internal enum SegmentState : byte
@@ -40,12 +42,15 @@ internal sealed class Segment(int startUnit)
     /// <summary>Blocks from here on have not been used since the segment was carved.</summary>
     public int Fresh;
 
-    /// <summary>First of the free blocks below <see cref="Fresh"/>, linked through their uses; −1 for none.</summary>
-    public int FreeHead;
+    /// <summary>Free blocks below <see cref="Fresh"/>.</summary>
     public int FreeCount;
 
     /// <summary>What each block is used for.</summary>
     public BlockUse[] Uses = [];
+
+    /// <summary>A bit for each free block below <see cref="Fresh"/>; no word before the lowest has any.</summary>
+    private ulong[] _free = [];
+    private int _lowestWord;
 
     /// <summary>Blocks that can be handed out as far as this segment knows.</summary>
     public int Available => FreeCount + BlockCapacity - Fresh;
@@ -59,9 +64,9 @@ internal sealed class Segment(int startUnit)
         BlockCapacity = blockCapacity;
         Used = 0;
         Fresh = 0;
-        FreeHead = -1;
-        FreeCount = 0;
-        Uses.AsSpan(0, blockCapacity).Fill(BlockUse.Free(-1));
+        FreeCount = _lowestWord = 0;
+        _free.AsSpan().Clear();
+        Uses.AsSpan(0, blockCapacity).Fill(BlockUse.Free);
     }
 
     /// <summary>Makes room for so many blocks: when a layout is added, so that carving allocates nothing.</summary>
@@ -70,22 +75,38 @@ internal sealed class Segment(int startUnit)
         if (Uses.Length < blockCapacity)
         {
             Array.Resize(ref Uses, blockCapacity);
+            Array.Resize(ref _free, (blockCapacity + 63) >> 6);
         }
     }
 
+    public bool IsFree(int block) => (_free[block >> 6] >> block & 1) != 0;
+
     public void PushFree(int block)
     {
-        Uses[block] = BlockUse.Free(FreeHead);
-        FreeHead = block;
+        Uses[block] = BlockUse.Free;
+        _free[block >> 6] |= 1UL << block;
+        _lowestWord = Math.Min(_lowestWord, block >> 6);
         FreeCount++;
     }
 
+    /// <summary>Takes the lowest free block: what is freed in any order is handed out in the order of addresses, so that runs come about.</summary>
     public int PopFree()
     {
-        var block = FreeHead;
-        FreeHead = Uses[block].NextFree;
-        FreeCount--;
+        while (_free[_lowestWord] == 0)
+        {
+            _lowestWord++;
+        }
+
+        var block = (_lowestWord << 6) + BitOperations.TrailingZeroCount(_free[_lowestWord]);
+        TakeFree(block);
         return block;
+    }
+
+    /// <summary>Takes a block that is free.</summary>
+    public void TakeFree(int block)
+    {
+        _free[block >> 6] &= ~(1UL << block);
+        FreeCount--;
     }
 }
 

@@ -24,6 +24,9 @@ internal sealed class SequenceRow(BlockLists lists)
 
     public int ResidentBlocks;
 
+    /// <summary>Runs that the blocks on the device lie in.</summary>
+    public int Runs;
+
     /// <summary>Blocks before this index are full and have been cleaned, or were not worth it: where cleaning ahead goes on.</summary>
     public int CleanCursor;
 
@@ -75,7 +78,7 @@ internal sealed class SequenceRow(BlockLists lists)
     public void Reset()
     {
         lists.Return(ref _blocks);
-        Count = Missing = FirstVisible = ResidentBlocks = CleanCursor = Capacity = Covered = 0;
+        Count = Missing = FirstVisible = ResidentBlocks = Runs = CleanCursor = Capacity = Covered = 0;
         Heap = default;
         Start = 0;
         Window = null;

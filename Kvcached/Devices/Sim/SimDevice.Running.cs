@@ -8,6 +8,8 @@ namespace Kvcached.Devices.Sim;
 // What queues do: slices, accesses, signals.
 public sealed partial class SimDevice
 {
+    private const int MaxCellsOfASlice = 16;
+
     /// <summary>Lets one queue run one slice: a command, a part of one, a slice of a kernel, or the signal.</summary>
     /// <returns>False if nothing can run.</returns>
     /// <exception cref="SimViolationException">The slice showed a violation, or an earlier call did.</exception>
@@ -198,9 +200,10 @@ public sealed partial class SimDevice
         return work.Progress == command.PayloadBytes;
     }
 
-    /// <summary>How much of what is left runs now: mostly all, sometimes a random number of cells.</summary>
+    /// <summary>How much of what is left runs now: mostly all, sometimes a random number of cells; never much, so that a long copy is as many slices as short ones.</summary>
     private long Cut(long bytes, int cellBytes)
     {
+        bytes = Math.Min(bytes, MaxCellsOfASlice * cellBytes);
         if (bytes <= cellBytes)
         {
             return bytes;
