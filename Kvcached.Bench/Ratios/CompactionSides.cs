@@ -16,7 +16,7 @@ internal sealed class CompactionSides : RatioSides
     {
         _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = Blocks * (long)ScatteredBlocks.BlockBytes, ColdBytes = 0 });
         _blocks = new ScatteredBlocks(_device, _cache, Blocks);
-        _plain = new PlainMoves(_device, Blocks);
+        _plain = new PlainMoves(_device, Blocks, Blocks / 4);
     }
 
     public override bool IsPinned => false;

@@ -16,7 +16,7 @@ internal sealed class DecodeDuringCompactionSides : DecodeBesideSides
         : base("compaction", poolBytes: 256 << 20, coldBytes: 0)
     {
         _blocks = new ScatteredBlocks(Device, Cache, Blocks);
-        _plain = new PlainMoves(Device, Blocks);
+        _plain = new PlainMoves(Device, Blocks, Blocks / 4);
         _loop = new PausableLoop(Cycle);
         Start();
     }

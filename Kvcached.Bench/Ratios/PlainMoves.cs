@@ -4,11 +4,13 @@ using Kvcached.Devices;
 namespace Kvcached.Bench.Ratios;
 
 /// <summary>
-/// Copies of scattered blocks from one half of a pool into the other, without an engine: as many of the same size as compaction of <see cref="ScatteredBlocks"/>
-/// moves, between the same places and by the same thread, that of the background queue. Run while nothing of the cache is under way. What the
-/// blocks hold is lost.
+/// Copies of scattered blocks from one half of a pool into the other, without an engine: of the size of <see cref="ScatteredBlocks"/>, between the places where
+/// they lie and by the thread that moves them, that of the background queue. Run while nothing of the cache is under way. What the blocks hold is lost.
 /// </summary>
-internal sealed class PlainMoves(TappedDevice device, int blocks) : IDisposable
+/// <param name="device">Where there is a cache.</param>
+/// <param name="blocks">Blocks of the pool.</param>
+/// <param name="copies">How many to copy: every other one, from the pool's start on; a quarter at most.</param>
+internal sealed class PlainMoves(TappedDevice device, int blocks, int copies) : IDisposable
 {
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
     private readonly DeviceMemory _pool = device.Memory("pool");
@@ -21,7 +23,7 @@ internal sealed class PlainMoves(TappedDevice device, int blocks) : IDisposable
     public double Run()
     {
         var start = Stopwatch.GetTimestamp();
-        for (var block = 0; block < blocks / 2; block += 2)
+        for (var block = 0; block < 2 * copies; block += 2)
         {
             _commands.Copy(_pool, (block + 1) * (long)ScatteredBlocks.BlockBytes, _pool, ((blocks / 2) + block) * (long)ScatteredBlocks.BlockBytes, ScatteredBlocks.BlockBytes);
         }

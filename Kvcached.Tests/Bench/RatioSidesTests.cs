@@ -78,7 +78,7 @@ public class RatioSidesTests
         Assert.Null(sides.Missed(1, 1));
         Assert.Equal(times.Max() / 2, sides.ValueOf(new RatioGoal("handover", "ratio", 1.5, GoalDirection.AtMost, RatioGoal.Quotient), [1], [2]));
         Assert.Equal(3 * ((plain.Max() / plain.Order().ElementAt(1)) - 1), sides.NoiseOf(3, [1]), 1e-9);
-        Assert.Equal(32, sides.Extra(1, 1).Single(field => field.Name == "moved_mib").Value);
+        Assert.Equal(16, sides.Extra(1, 1).Single(field => field.Name == "moved_mib").Value);
     }
 
     [Theory]

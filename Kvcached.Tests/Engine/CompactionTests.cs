@@ -215,6 +215,69 @@ public class CompactionTests
     }
 
     [Fact]
+    public void What_is_clean_and_was_used_long_ago_is_dropped_for_a_step_that_waits_and_the_rest_moves()
+    {
+        var rig = new EngineRig(poolBlocks: 16, compaction: Plenty);
+        var (lane, kept) = Scatter(rig, segments: 4);
+        Clean(rig, lane, kept[2], kept[6]);
+
+        AskForSegment(rig, lane);
+
+        Assert.Equal((1, 1), (rig.Counters.EvictedBlocks, rig.Counters.CompactedBlocks));
+        Assert.False(rig.IsResident(kept[2], 0));
+        Assert.Equal(3, SegmentsOf(rig, kept).Count());
+    }
+
+    [Fact]
+    public void What_is_clean_and_was_used_of_late_moves()
+    {
+        var rig = new EngineRig(poolBlocks: 16, compaction: Plenty);
+        var (lane, kept) = Scatter(rig, segments: 4);
+        Clean(rig, lane, kept[6..]);
+
+        AskForSegment(rig, lane);
+
+        Assert.Equal((0, 2), (rig.Counters.EvictedBlocks, rig.Counters.CompactedBlocks));
+    }
+
+    [Fact]
+    public void Blocks_move_to_where_the_step_does_not_look_next()
+    {
+        var rig = new EngineRig(poolBlocks: 24, compaction: Plenty);
+        var (lane, kept) = Scatter(rig, segments: 6);
+        rig.Accept(lane, [.. kept[..6].Select(sequence => (sequence, 0))]);
+        Clean(rig, lane, kept[6], kept[8], kept[10]);
+
+        AskForSegment(rig, lane, segments: 3);
+
+        Assert.Equal((3, 3), (rig.Counters.EvictedBlocks, rig.Counters.CompactedBlocks));
+    }
+
+    [Fact]
+    public void A_pass_lets_reloads_go_first_but_not_for_ever()
+    {
+        var rig = new EngineRig(poolBlocks: 8, compaction: Plenty);
+        var (lane, kept) = Scatter(rig);
+        rig.Engine.Transfers.Evict(lane, kept[3]);
+        rig.ObserveAll();
+        var other = rig.Create();
+        rig.Accept(lane, (other, EngineRig.TokensPerBlock));
+        rig.ObserveAll();
+        rig.Engine.Transfers.Prefetch(lane, kept[3]);
+        rig.Engine.Sequences.Free(rig.Client, other);
+        rig.Engine.Compact();
+        for (var turn = 0; turn < 8; turn++)
+        {
+            rig.Engine.Turn();
+            Assert.Equal(0, rig.Counters.CompactedBlocks);
+        }
+
+        rig.Engine.Turn();
+
+        Assert.True(rig.Counters.CompactedBlocks > 0);
+    }
+
+    [Fact]
     public void What_comes_free_above_the_floor_loses_its_memory_once_it_has_been_observed()
     {
         var rig = new EngineRig(poolBlocks: 16, floorBlocks: 4, compaction: Plenty);
@@ -274,7 +337,7 @@ public class CompactionTests
     /// <summary>Fills segments with sequences of one block, and frees every other: each segment is half empty.</summary>
     private static (LaneState Lane, SequenceHandle[] Kept) Scatter(EngineRig rig, int segments = 2, int tokens = EngineRig.TokensPerBlock)
     {
-        var lane = rig.OpenLane(depth: 8, maxBatch: 16);
+        var lane = rig.OpenLane(depth: 8, maxBatch: 24);
         var all = Enumerable.Range(0, segments * EngineRig.UnitBytes / EngineRig.BlockBytes).Select(_ => rig.Create()).ToArray();
         rig.Accept(lane, [.. all.Select(sequence => (sequence, tokens))]);
         rig.ObserveAll();
@@ -287,6 +350,23 @@ public class CompactionTests
         rig.ObserveAll();
         rig.Take();
         return (lane, kept);
+    }
+
+    private static void Clean(EngineRig rig, LaneState lane, params SequenceHandle[] sequences)
+    {
+        foreach (var sequence in sequences)
+        {
+            Assert.Equal(1, rig.Engine.Transfers.Clean(lane, sequence));
+        }
+
+        rig.ObserveAll();
+    }
+
+    /// <summary>Begins a step of another layout that needs whole segments.</summary>
+    private static void AskForSegment(EngineRig rig, LaneState lane, int segments = 1)
+    {
+        var large = rig.Register(rig.Client, EngineRig.Layout(blockBytes: EngineRig.UnitBytes));
+        rig.Accept(lane, (rig.Create(model: large), segments * EngineRig.TokensPerBlock));
     }
 
     private static IEnumerable<long> SegmentsOf(EngineRig rig, SequenceHandle[] sequences) =>

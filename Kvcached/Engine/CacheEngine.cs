@@ -36,7 +36,7 @@ internal sealed class CacheEngine
         State = new EngineState(options, submitter);
         var coldSlots = new ColdSlots(State);
         var loop = new TransferLoop(State, coldSlots);
-        _compactor = new Compactor(State, loop);
+        _compactor = new Compactor(State, loop, new SegmentEmptier(State, loop));
         var windows = new Windows(State);
         var room = new RoomMaker(State, loop, coldSlots, _compactor, windows);
         _planner = new StepPlanner(State, loop, room, windows);
@@ -213,8 +213,15 @@ internal sealed class CacheEngine
         State.ListOutstanding(_trimAwaits);
     }
 
-    /// <summary>Acts on what has been observed: frees, serves steps that wait, cleans ahead of need.</summary>
+    /// <summary>Acts on what has been observed: <see cref="Serve"/>, then <see cref="WorkInBackground"/>.</summary>
     public void Turn()
+    {
+        Serve();
+        WorkInBackground();
+    }
+
+    /// <summary>Lets go of what observed points kept, and serves steps that wait.</summary>
+    public void Serve()
     {
         if (_hasNews)
         {
@@ -224,6 +231,11 @@ internal sealed class CacheEngine
 
         State.Reservation.Turn();
         ServeWaiting();
+    }
+
+    /// <summary>Compacts, trims and cleans ahead of need: behind what a caller wants now, whose transfers it would delay.</summary>
+    public void WorkInBackground()
+    {
         _compactor.Run();
         if (_isTrimming)
         {

@@ -4,11 +4,10 @@ using Kvcached.Sequences;
 namespace Kvcached.Engine;
 
 /// <summary>
-/// Empties sparse segments into fuller ones of their layout, so that their units can serve another layout. Moves run on the background queue, from
-/// writers that have been observed into bytes that have been observed (I3), while steps in flight go on reading the old bytes (I5); the emptied
-/// segment is free with the union of its blocks' frontiers. What cannot move now (a tail whose writer is live, a block that is being reloaded) keeps its segment.
+/// Empties sparse segments into fuller ones of their layout, so that their units can serve another layout: by need, by waste and on request. An emptied segment is
+/// free with the union of its blocks' frontiers, while steps in flight go on reading it.
 /// </summary>
-internal sealed class Compactor(EngineState state, TransferLoop loop)
+internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmptier emptier)
 {
     /// <summary>Segments of a layout looked at for one that can be emptied.</summary>
     private const int CandidateBudget = 32;
@@ -16,8 +15,16 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
     /// <summary>A background pass begins where this part of the pool, or more, would come free of it, and less than that is free.</summary>
     private const int WasteFraction = 8;
 
-    private readonly Reservations _places = new();
-    private (ulong Plan, int Layout) _failed;
+    /// <summary>Turns for which a pass lets reloads go first. No more: a client's may stand behind a step that stalls.</summary>
+    private const int ReloadPatience = 8;
+
+    /// <summary>Windows in a row that could not be emptied, after which a plan looks for no more.</summary>
+    private const int FailureBudget = 128;
+
+    private readonly CheapestWindows _windows = new(state, emptier);
+    private (ulong Plan, int Layout) _searched;
+    private int _failures;
+    private int _turnsBehindReloads;
 
     /// <summary>Whether passes have been asked for and the last one found something to do.</summary>
     public bool IsRequested { get; private set; }
@@ -25,11 +32,11 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
     /// <summary>Asks for passes until one finds nothing to do. Where no bytes may be moved, there are none.</summary>
     public void Request() => IsRequested = state.Options.CompactionBytes > 0;
 
-    /// <summary>One pass, within the byte budget, while the background queue is idle.</summary>
+    /// <summary>One pass, within the byte budget, while the background queue is idle and no reload is under way.</summary>
     public void Run()
     {
         var budget = state.Options.CompactionBytes;
-        if (budget == 0 || !(IsRequested || IsWasteful()) || !state.IsBackgroundIdle)
+        if (budget == 0 || !(IsRequested || IsWasteful()) || !state.IsBackgroundIdle || IsBehindReloads())
         {
             return;
         }
@@ -55,63 +62,45 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
     public bool TryMakeSegment(int layout, LaneState lane)
     {
         var units = 1 << state.Pool.SegmentOrder(layout);
-        if (state.Options.CompactionBytes == 0 || _failed == (state.Plan, layout) || state.Pool.FreeUnits + state.Pool.WastedUnits < units)
+        if (state.Options.CompactionBytes == 0 || state.Pool.FreeUnits + state.Pool.WastedUnits < units)
         {
             return false;
         }
 
-        if (TryChooseWindow(layout, units, lane, out var start) && TryVacate(start, units))
+        if (_searched != (state.Plan, layout))
         {
-            loop.Flush(null);
-            return state.Pool.TryCarveWindow(layout, start, lane.Number);
+            _searched = (state.Plan, layout);
+            _failures = 0;
+            _windows.Begin(layout);
+        }
+
+        for (; _failures < FailureBudget && _windows.TryNext(out var start); _failures++)
+        {
+            if (CanVacate(start, units, lane) && TryVacate(start, units))
+            {
+                _failures = 0;
+                loop.Flush(null);
+                return state.Pool.TryCarveWindow(layout, start, lane.Number);
+            }
         }
 
         // What a plan has not found it looks for no more.
-        _failed = (state.Plan, layout);
+        _failures = FailureBudget;
         return false;
     }
 
-    private bool TryChooseWindow(int layout, int units, LaneState lane, out int start)
+    private bool CanVacate(int start, int units, LaneState lane)
     {
-        var best = long.MaxValue;
-        start = -1;
-        for (var first = 0; first + units <= state.Pool.Units.Count; first += units)
-        {
-            var cost = CostOf(first, units, layout, lane.Number, best);
-            if (cost < best)
-            {
-                (best, start) = (cost, first);
-            }
-        }
-
-        return start >= 0;
-    }
-
-    /// <summary>Bytes to move out of a window, or as much as the best one's or more if it is no better or cannot be emptied.</summary>
-    private long CostOf(int first, int units, int layout, int lane, long best)
-    {
-        var cost = 0L;
-        for (var unit = first; unit < first + units && cost < best; unit += state.Pool.Units[unit].Units)
+        for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
-            if (segment.State == SegmentState.Interior
-                || (segment.State == SegmentState.InUse && segment.Layout == layout)
-                || !state.Pool.IsUsableBy(segment, lane))
+            if (!state.Pool.IsUsableBy(segment, lane.Number) || (segment.State == SegmentState.InUse && segment.Used > 0 && !emptier.CanEmpty(segment, lane.Number)))
             {
-                return long.MaxValue;
-            }
-
-            if (segment.State == SegmentState.InUse && segment.Used > 0)
-            {
-                cost += segment.Used * state.Pool.BlockBytes(segment.Layout);
-                if (cost < best && (segment.Used > state.Pool.FreeBlocks(segment.Layout) || !CanEmpty(segment, lane)))
-                {
-                    return long.MaxValue;
-                }
+                return false;
             }
         }
 
-        return cost;
+        return true;
     }
 
     private bool TryVacate(int start, int units)
@@ -119,7 +108,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
-            if (segment.State == SegmentState.InUse && segment.Used > 0 && !TryEmpty(segment, start, units, leastUsed: 1, out _))
+            if (segment.State == SegmentState.InUse && segment.Used > 0 && !emptier.TryEmpty(segment, start, units, leastUsed: 1, isForStep: true, out _))
             {
                 loop.Flush(null);
                 return false;
@@ -127,6 +116,12 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         }
 
         return true;
+    }
+
+    private bool IsBehindReloads()
+    {
+        _turnsBehindReloads = _turnsBehindReloads < ReloadPatience && state.IsAnyReloadUnderWay() ? _turnsBehindReloads + 1 : 0;
+        return _turnsBehindReloads > 0;
     }
 
     private bool IsWasteful() =>
@@ -140,93 +135,19 @@ internal sealed class Compactor(EngineState state, TransferLoop loop)
         Segment? sparsest = null;
         for (var segment = state.Pool.Sparsest(layout, after: null); segment is not null && looked++ < CandidateBudget; segment = state.Pool.Sparsest(layout, segment))
         {
-            if (segment.Used > 0 && !(segment.Used >= sparsest?.Used) && CanEmpty(segment, Point.BackgroundLane))
+            if (segment.Used > 0 && !(segment.Used >= sparsest?.Used) && emptier.CanEmpty(segment, Point.BackgroundLane))
             {
                 sparsest = segment;
             }
         }
 
         // Only into segments that hold as much or more: what has been moved is not moved again for the same end.
-        if (sparsest is null || !TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, out var bytes))
+        if (sparsest is null || !emptier.TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, isForStep: false, out var bytes))
         {
             return false;
         }
 
         budget -= bytes;
-        return true;
-    }
-
-    /// <summary>
-    /// Whether every block of a segment can move now; for a lane, whether it may use the bytes that they leave. A plan counts on the entries of its own sequences.
-    /// </summary>
-    private bool CanEmpty(Segment segment, int lane)
-    {
-        var pinned = 0L;
-        for (var i = 0; i < segment.Fresh; i++)
-        {
-            var use = segment.Uses[i];
-            if (use.IsReserved)
-            {
-                return false;
-            }
-
-            if (!use.IsHeld)
-            {
-                continue;
-            }
-
-            ref var block = ref state.Blocks[use.Holder];
-            var sequence = state.Sequences[block.Sequence];
-            if (!CanMove(in block)
-                || (!IsUsableBy(ref block, sequence, Point.BackgroundLane) && !RuleFaults.Is(RuleFault.CompactedBeyondLimit) && !state.CanPin(state.Clients[sequence.Client], pinned += state.Pool.BlockBytes(segment.Layout)))
-                || (lane != Point.BackgroundLane && !((sequence.Plan != state.Plan || RuleFaults.Is(RuleFault.OwnPlanCompacted)) && IsUsableBy(ref block, sequence, lane))))
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
-
-    /// <summary>Whether a lane, or the background queue, may use a block's bytes when it has left them: else its client pins them, too.</summary>
-    private bool IsUsableBy(ref BlockState block, SequenceState sequence, int lane) =>
-        FrontierHome.Of(state.Tracker.BytesOf(ref block, sequence).Points, state.Timelines).IsUsableBy(lane);
-
-    /// <summary>The background queue waits for no lane: writers have been observed.</summary>
-    private bool CanMove(ref readonly BlockState block) => !block.IsWindow && (state.Timelines.IsObserved(block.Writer) || RuleFaults.Is(RuleFault.LiveWriterCompacted) || block.Writer.Lane == Point.BackgroundLane);
-
-    /// <summary>Moves all blocks of a segment, or none, to places outside a window of units.</summary>
-    private bool TryEmpty(Segment segment, int start, int units, int leastUsed, out long bytes)
-    {
-        bytes = segment.Used * state.Pool.BlockBytes(segment.Layout);
-        _places.Clear();
-        while (_places.BlockCount < segment.Used)
-        {
-            if (!state.Pool.TryAllocateOutside(segment.Layout, start, units, leastUsed, out var place, out var frontier))
-            {
-                if (!RuleFaults.Is(RuleFault.PlacesNotGivenBack))
-                {
-                    _places.GiveBack(state);
-                }
-
-                return false;
-            }
-
-            _places.AddBlock(place, frontier);
-        }
-
-        for (var i = 0; _places.HasBlock; i++)
-        {
-            if (segment.Uses[i].IsHeld)
-            {
-                var number = segment.Uses[i].Holder;
-                ref readonly var frontier = ref _places.TakeBlock(out var place);
-                loop.Move(state.Sequences[state.Blocks[number].Sequence], number, state.OpenBackground(), place, in frontier);
-                state.Counters.CompactedBlocks++;
-            }
-        }
-
-        state.Counters.CompactedSegments++;
         return true;
     }
 }

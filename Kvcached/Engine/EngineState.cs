@@ -290,6 +290,20 @@ internal sealed class EngineState
         return false;
     }
 
+    /// <summary>Whether a transfer on some lane's queue in has not been observed.</summary>
+    public bool IsAnyReloadUnderWay()
+    {
+        foreach (var lane in Lanes)
+        {
+            if (lane is not null && !IsObserved(lane.Number, TimelineKind.In, lane.InValue))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     public bool IsBackgroundIdle => !Background.IsOpen && IsObserved(Point.BackgroundLane, TimelineKind.In, BackgroundValue);
 
     private bool IsObserved(int lane, TimelineKind kind, ulong value) => Timelines.Observed(Point.TimelineOf(lane, kind)) >= value;

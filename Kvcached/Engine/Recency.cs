@@ -22,6 +22,9 @@ internal interface IEvictionPolicy
 
     /// <summary>The one before.</summary>
     SequenceState? Previous(SequenceState sequence);
+
+    /// <summary>Whether a sequence was last used nearer to the first one's last use than to the last one's.</summary>
+    bool IsOlderHalf(SequenceState sequence);
 }
 
 /// <summary>Least recently used first: a list through the sequences, so that a touch is O(1) and per sequence, not per block.</summary>
@@ -29,6 +32,7 @@ internal sealed class LeastRecentlyUsed(SequenceTable sequences) : IEvictionPoli
 {
     private int _oldest = -1;
     private int _newest = -1;
+    private ulong _uses;
 
     public void Touch(SequenceState sequence)
     {
@@ -40,6 +44,7 @@ internal sealed class LeastRecentlyUsed(SequenceTable sequences) : IEvictionPoli
         Forget(sequence);
         sequence.Older = _newest;
         sequence.Newer = -1;
+        sequence.UsedAt = ++_uses;
         if (_newest >= 0)
         {
             sequences[_newest].Newer = sequence.Index;
@@ -89,6 +94,9 @@ internal sealed class LeastRecentlyUsed(SequenceTable sequences) : IEvictionPoli
     public SequenceState? Last() => At(_newest);
 
     public SequenceState? Previous(SequenceState sequence) => At(sequence.Older);
+
+    public bool IsOlderHalf(SequenceState sequence) =>
+        sequence.IsListed && sequence.UsedAt - sequences[_oldest].UsedAt < sequences[_newest].UsedAt - sequence.UsedAt;
 
     private SequenceState? At(int index) => index < 0 ? null : sequences[index];
 }

@@ -177,16 +177,16 @@ internal sealed partial class BlockPool
     }
 
     /// <summary>
-    /// Hands out a block of a segment outside a window of units to the background queue, where the window's blocks move: of the fullest segment, and of
-    /// none that holds less than <paramref name="leastUsed"/>.
+    /// Hands out a block of a segment outside a window of units to the background queue, where the window's blocks move: of the fullest segment, of
+    /// none that holds less than <paramref name="leastUsed"/>, and of none that a plan (0: none) may want to empty.
     /// </summary>
-    public bool TryAllocateOutside(int layout, int start, int units, int leastUsed, out BlockAddress address, out Frontier frontier)
+    public bool TryAllocateOutside(int layout, int start, int units, int leastUsed, ulong plan, out BlockAddress address, out Frontier frontier)
     {
         frontier = default;
         ref var l = ref _layouts[layout];
         for (var segment = l.Free.Fullest; segment is not null; segment = l.Free.NextSparser(segment))
         {
-            if (segment.Used >= leastUsed && (uint)(segment.StartUnit - start) >= (uint)units && TryTake(segment, Point.BackgroundLane, ahead: false, out address, ref frontier))
+            if (segment.Used >= leastUsed && (plan == 0 || segment.EmptiedBy != plan) && (uint)(segment.StartUnit - start) >= (uint)units && TryTake(segment, Point.BackgroundLane, ahead: false, out address, ref frontier))
             {
                 return true;
             }

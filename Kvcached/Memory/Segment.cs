@@ -45,6 +45,9 @@ internal sealed class Segment(int startUnit)
     /// <summary>Free blocks below <see cref="Fresh"/>.</summary>
     public int FreeCount;
 
+    /// <summary>The last plan that may want to empty the segment: it moves no blocks into it while there is room elsewhere.</summary>
+    public ulong EmptiedBy;
+
     /// <summary>What each block is used for.</summary>
     public BlockUse[] Uses = [];
 

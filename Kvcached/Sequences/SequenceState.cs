@@ -62,6 +62,9 @@ internal sealed class SequenceState(int index)
     public int Newer = -1;
     public bool IsListed;
 
+    /// <summary>When it was last used, counted in uses of all.</summary>
+    public ulong UsedAt;
+
     public SequenceHandle Handle => new(Index, Generation);
 }
 
