@@ -36,6 +36,7 @@ public static class ProgramShrinker
         return WithoutClients(program.Setup, operations)
             .Concat(WithoutOperations(program.Setup, operations))
             .Concat(WithoutButTheirSlices(program.Setup, operations))
+            .Concat(WithStepsInOne(program.Setup, operations))
             .Concat(PlainerOperations(program.Setup, operations))
             .Concat(PlainerSetups(program.Setup).Select(setup => Of(setup, operations)));
     }
@@ -81,6 +82,25 @@ public static class ProgramShrinker
                 {
                     yield return Of(setup, [.. operations[..(first - 1)], last with { Slices = slices }, .. operations[(first + count)..]]);
                 }
+            }
+        }
+    }
+
+    /// <summary>Makes one step of two that follow one another and take the same sequences, with the tokens of both.</summary>
+    private static IEnumerable<SimulatedProgram> WithStepsInOne(ProgramSetup setup, SimulatedOperation[] operations)
+    {
+        for (var i = 1; i < operations.Length; i++)
+        {
+            var (first, second) = (operations[i - 1], operations[i]);
+            if (first.Command == SimulatedCommand.Step && first with { Tokens = second.Tokens, SkipsTurn = second.SkipsTurn, Slices = second.Slices } == second)
+            {
+                var tokens = 0u;
+                for (var item = 0; item < ProgramSetup.MaxBatch; item++)
+                {
+                    tokens |= (uint)Math.Min(byte.MaxValue, first.TokensOf(item) + second.TokensOf(item)) << (8 * item);
+                }
+
+                yield return Of(setup, [.. operations[..(i - 1)], second with { Tokens = tokens, SkipsTurn = first.SkipsTurn }, .. operations[(i + 1)..]]);
             }
         }
     }

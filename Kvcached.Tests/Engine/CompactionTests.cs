@@ -182,6 +182,9 @@ public class CompactionTests
         rig.Accept(lane, [.. all.Select(sequence => (sequence, EngineRig.TokensPerBlock))]);
         rig.ObserveAll();
         var moving = all.First(sequence => rig.OffsetOf(sequence, 0) == 0);
+        // Of the sequence used last: moved, not dropped.
+        rig.Accept(lane, (moving, 0));
+        rig.ObserveAll();
         var (beside, behind) = (all.Where(sequence => sequence != moving && rig.OffsetOf(sequence, 0) < EngineRig.UnitBytes).ToArray(), all.Where(sequence => rig.OffsetOf(sequence, 0) >= EngineRig.UnitBytes).ToArray());
         _ = isCleaning ? rig.Engine.Transfers.Clean(lane, moving) : 0;
         if (isClean)
