@@ -9,8 +9,8 @@ namespace Kvcached.Tests.Paged;
 /// <summary>Page tables of steps: kernels that know nothing of views and entries compute what ours do.</summary>
 public sealed class PageTableTests
 {
-    private const int Batches = 20;
-    private const int MostBatches = 10 * Batches;
+    private const int Batches = 100;
+    private const int MostBatches = 3 * Batches;
 
     /// <summary>
     /// Layout, blocks of the pool, layers that are used, and blocks to be compacted at least: some where the pool has several segments. Blocks have 192

@@ -24,19 +24,16 @@ internal sealed class CacheEngine
     private readonly SequenceCommands _sequences;
     private readonly CleanAhead _cleanAhead;
     private readonly Compactor _compactor;
+    private readonly Trimmer _trimmer;
     private ulong _waits;
     private bool _hasNews;
-    private bool _isTrimming;
-
-    /// <summary>What was under way when compaction came to its end: what it keeps may lose its memory too.</summary>
-    private readonly List<Point> _trimAwaits = new(EngineState.UsualPoints);
-
     public CacheEngine(EngineOptions options, ISubmitter submitter)
     {
         State = new EngineState(options, submitter);
         var coldSlots = new ColdSlots(State);
         var loop = new TransferLoop(State, coldSlots);
         _compactor = new Compactor(State, loop, new SegmentEmptier(State, loop));
+        _trimmer = new Trimmer(State, _compactor);
         var windows = new Windows(State);
         var room = new RoomMaker(State, loop, coldSlots, _compactor, windows);
         _planner = new StepPlanner(State, loop, room, windows);
@@ -206,12 +203,7 @@ internal sealed class CacheEngine
     public void Compact() => _compactor.Request();
 
     /// <summary>Asks for the pool to be compacted, and for what comes free above the floor to lose its memory, by turns to come.</summary>
-    public void Trim()
-    {
-        _compactor.Request();
-        _isTrimming = true;
-        State.ListOutstanding(_trimAwaits);
-    }
+    public void Trim() => _trimmer.Request();
 
     /// <summary>Acts on what has been observed: <see cref="Serve"/>, then <see cref="WorkInBackground"/>.</summary>
     public void Turn()
@@ -237,31 +229,8 @@ internal sealed class CacheEngine
     public void WorkInBackground()
     {
         _compactor.Run();
-        if (_isTrimming)
-        {
-            TrimPool();
-        }
-
+        _trimmer.Run();
         _cleanAhead.Run();
-    }
-
-    /// <summary>Takes the memory from what is free, until compaction has come to its end and so has all that was under way then.</summary>
-    private void TrimPool()
-    {
-        if (_compactor.IsRequested)
-        {
-            State.ListOutstanding(_trimAwaits);
-        }
-        else
-        {
-            CollectionsMarshal.SetCount(_trimAwaits, State.Timelines.Prune(CollectionsMarshal.AsSpan(_trimAwaits)));
-        }
-
-        _isTrimming = _compactor.IsRequested || (_trimAwaits.Count > 0 && !RuleFaults.Is(RuleFault.TrimEndsEarly));
-        while (State.Pool.TryTrim(State.Options.PoolFloorBytes ?? State.Options.Pool.Bytes, out var offset, out var bytes))
-        {
-            State.Submitter.Discard(offset, bytes);
-        }
     }
 
     /// <summary>Lets go of what observed points kept. Without news there is nothing: what is freed later is freed with what is known then.</summary>
