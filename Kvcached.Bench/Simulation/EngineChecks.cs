@@ -15,8 +15,8 @@ internal sealed class EngineChecks(CacheEngine engine)
     private const int Interval = 16;
 
     private readonly EngineState _state = engine.State;
-    private readonly Dictionary<ClientState, long> _kept = [];
-    private long _given;
+    private readonly List<long> _kept = [];
+    private EngineCounters _before;
     private int _operations;
 
     /// <summary>Call after every operation.</summary>
@@ -31,6 +31,36 @@ internal sealed class EngineChecks(CacheEngine engine)
             CheckHandles(clients);
         }
     }
+
+    /// <summary>Call before a turn.</summary>
+    public void BeforeTurn()
+    {
+        _before = _state.Counters;
+        _kept.Clear();
+        _kept.AddRange(_state.Clients.Select(KeptBy));
+    }
+
+    /// <summary>Call after a turn: where it has done nothing but compact the pool, no client has come to keep more than it may by what its blocks left.</summary>
+    /// <exception cref="InvalidOperationException">One has.</exception>
+    public void AfterTurn()
+    {
+        var done = _state.Counters - _before;
+        if (done.CompactedBlocks == 0 || done.Steps + done.RefusedSteps + done.EvictedBlocks + done.WindowsDropped > 0)
+        {
+            return;
+        }
+
+        foreach (var client in _state.Clients)
+        {
+            if (KeptBy(client) is var kept && kept > client.MaxPinnedBytes && kept > _kept[client.Number])
+            {
+                throw Broken($"Client {client.Number} has come to keep {kept} bytes by compaction; its limit is {client.MaxPinnedBytes}.");
+            }
+        }
+    }
+
+    /// <summary>What a client's live steps pin, and what waits for its points.</summary>
+    private long KeptBy(ClientState client) => client.LiveBytes + client.Lanes.Sum(lane => _state.Pool.PendingBytesOf(lane.Number));
 
     /// <summary>An end counts for a step that has been planned alone, and a lane has no more steps under way than its depth.</summary>
     private void CheckLanes()
@@ -47,9 +77,6 @@ internal sealed class EngineChecks(CacheEngine engine)
     /// <summary>What the live steps of a client keep from others stays within its limits, and is what the engine has counted.</summary>
     private void CheckPinned()
     {
-        var given = _state.Counters.EvictedBlocks + _state.Counters.WindowsDropped;
-        var isGiven = given != _given;
-        _given = given;
         foreach (var client in _state.Clients)
         {
             long bytes = 0, rowBytes = 0;
@@ -68,25 +95,10 @@ internal sealed class EngineChecks(CacheEngine engine)
                 throw Broken($"Client {client.Number} pins {bytes} bytes with steps, {transfers} with transfers and {rowBytes} of rows; the engine counts {client.LiveBytes} and {client.LiveRowBytes}.");
             }
 
-            CheckKept(client, isGiven, bytes + client.Lanes.Sum(lane => _state.Pool.PendingBytesOf(lane.Number)));
             if (client.LiveBytes > client.MaxPinnedBytes || rowBytes > client.MaxPinnedRowBytes)
             {
                 throw Broken($"Client {client.Number} pins {client.LiveBytes} bytes and {rowBytes} of rows; its limits are {client.MaxPinnedBytes} and {client.MaxPinnedRowBytes}.");
             }
-        }
-    }
-
-    /// <summary>
-    /// What a client's live steps and its points keep from others comes to more than its limit only where others have given up a window of units for a step
-    /// of it that had nothing under way.
-    /// </summary>
-    private void CheckKept(ClientState client, bool isGiven, long bytes)
-    {
-        _kept.TryGetValue(client, out var before);
-        _kept[client] = bytes;
-        if (bytes > client.MaxPinnedBytes && bytes > before && !isGiven)
-        {
-            throw Broken($"Client {client.Number} has come to keep {bytes} bytes from others; its limit is {client.MaxPinnedBytes}.");
         }
     }
 

@@ -30,6 +30,9 @@ public sealed record ProgramSetup
     /// <summary>Units of the pool that keep their memory in a trim; 0 for all.</summary>
     public int PoolFloorUnits { get; init; }
 
+    /// <summary>Bytes that a pass of compaction may move before it ends with a segment; 0 for no limit.</summary>
+    public int CompactionBytes { get; init; }
+
     /// <summary>Units of the cold tier; 0 for none.</summary>
     public int ColdUnits { get; init; }
 
@@ -54,6 +57,7 @@ public sealed record ProgramSetup
     {
         CheckRange(nameof(PoolUnits), PoolUnits, 1, MaxUnits);
         CheckRange(nameof(PoolFloorUnits), PoolFloorUnits, 0, PoolUnits);
+        CheckRange(nameof(CompactionBytes), CompactionBytes, 0, int.MaxValue);
         CheckRange(nameof(ColdUnits), ColdUnits, 0, MaxUnits);
         CheckRange(nameof(TableUnits), TableUnits, 1, MaxUnits);
         CheckRange(nameof(CleanAheadBlocks), CleanAheadBlocks, 0, MaxUnits);
@@ -105,13 +109,17 @@ public sealed record ProgramSetup
             Clients = new ClientSetup[clients],
         };
         var pages = new SimRandom(seed, stream: 9);
-        var floor = new SimRandom(seed, stream: 20);
+        var pool = new SimRandom(seed, stream: 20);
         for (var i = 0; i < clients; i++)
         {
             ((ClientSetup[])setup.Clients)[i] = ClientSetup.Draw(hasSmallPool, ref random) with { HasPageTables = pages.OneIn(4) };
         }
 
-        return setup with { PoolFloorUnits = floor.OneIn(2) ? 1 + floor.Next(setup.PoolUnits) : 0 };
+        return setup with
+        {
+            PoolFloorUnits = pool.OneIn(2) ? 1 + pool.Next(setup.PoolUnits) : 0,
+            CompactionBytes = pool.OneIn(2) ? 1 << pool.Next(14) : 0,
+        };
     }
 }
 

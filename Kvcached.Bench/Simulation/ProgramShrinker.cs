@@ -130,6 +130,7 @@ public static class ProgramShrinker
             setup with { LagsObservation = false },
             setup with { CleanAheadBlocks = 0 },
             setup with { PoolFloorUnits = 0 },
+            setup with { CompactionBytes = 0 },
             WithPool(setup, (setup.PoolUnits + 1) / 2),
             WithPool(setup, Math.Max(1, setup.PoolUnits - 1)),
             setup with { ColdUnits = setup.ColdUnits / 2 },

@@ -65,10 +65,14 @@ public sealed record SimulatedProgram
         };
     }
 
-    /// <summary>Puts operations on the pool as a whole between those of clients: one of 8 to 64, in three of four programs.</summary>
+    /// <summary>
+    /// Puts operations on the pool as a whole between those of clients, one of 8 to 64, in three of four programs; and in one of eight, copies out what
+    /// every other step has written, behind it, so that others meet blocks whose copies are observed before the end of the step is.
+    /// </summary>
     private static IEnumerable<SimulatedOperation> DrawWithPoolOperations(IEnumerable<SimulatedOperation> operations, SimRandom random, int burst)
     {
         var rate = random.OneIn(4) ? 0 : 8 << random.Next(4);
+        var cleans = random.OneIn(8);
         foreach (var operation in operations)
         {
             if (rate > 0 && random.OneIn(rate))
@@ -82,6 +86,18 @@ public sealed record SimulatedProgram
             }
 
             yield return operation;
+            if (cleans && operation.Command == SimulatedCommand.Step && random.OneIn(2))
+            {
+                yield return new SimulatedOperation
+                {
+                    Command = SimulatedCommand.Clean,
+                    Client = operation.Client,
+                    Lane = operation.Lane,
+                    Slot = operation.Slot,
+                    SkipsTurn = true,
+                    Slices = DrawSlices(ref random, burst),
+                };
+            }
         }
     }
 

@@ -6,7 +6,7 @@ public sealed partial class SimulationRun
     private void LogSetup(TextWriter log)
     {
         var setup = _program.Setup;
-        log.WriteLine($"set-up: seed {setup.Seed}; pool of {setup.PoolUnits} units{(setup.PoolFloorUnits > 0 ? $" (floor {setup.PoolFloorUnits})" : string.Empty)}, cold tier of {setup.ColdUnits}, entry heap of {setup.TableUnits}; {setup.CleanAheadBlocks} blocks kept clean ahead"
+        log.WriteLine($"set-up: seed {setup.Seed}; pool of {setup.PoolUnits} units{(setup.PoolFloorUnits > 0 ? $" (floor {setup.PoolFloorUnits})" : string.Empty)}{(setup.CompactionBytes > 0 ? $", compacted by {setup.CompactionBytes} bytes a turn" : string.Empty)}, cold tier of {setup.ColdUnits}, entry heap of {setup.TableUnits}; {setup.CleanAheadBlocks} blocks kept clean ahead"
             + (setup.LagsObservation ? "; observation lags" : string.Empty)
             + (setup.SharesRows ? "; rows are shared out" : string.Empty)
             + (setup.SharesExceedPool ? "; shares exceed the pool" : string.Empty));

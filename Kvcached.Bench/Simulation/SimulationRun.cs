@@ -57,6 +57,7 @@ public sealed partial class SimulationRun : IDisposable
         {
             PoolBytes = setup.PoolUnits * UnitBytes,
             PoolFloorBytes = setup.PoolFloorUnits == 0 ? null : setup.PoolFloorUnits * UnitBytes,
+            CompactionBytes = setup.CompactionBytes == 0 ? long.MaxValue : setup.CompactionBytes,
             ColdBytes = setup.ColdUnits * UnitBytes,
             TableBytes = setup.TableUnits * RowUnitBytes,
             UnitBytes = UnitBytes,
@@ -253,9 +254,11 @@ public sealed partial class SimulationRun : IDisposable
     private void Turn()
     {
         _host.Observe();
+        _checks.BeforeTurn();
         _census.BeforeRoomIsMade();
         _host.Engine.Turn();
         _census.AfterRoomWasMade();
+        _checks.AfterTurn();
         _presence.Look();
         Settle();
     }

@@ -281,6 +281,31 @@ public class CompactionTests
     }
 
     [Fact]
+    public void Blocks_that_a_plan_counts_on_stay_where_they_are_however_cheap_to_move()
+    {
+        var rig = new EngineRig(poolBlocks: 12, compaction: Plenty);
+        var lane = rig.OpenLane();
+        var both = rig.Register(rig.Client, EngineRig.Layout(blockBytes: EngineRig.UnitBytes), EngineRig.Layout());
+        var own = rig.Create(model: both);
+        rig.Accept(lane, (own, EngineRig.TokensPerBlock));
+        var others = Enumerable.Range(0, 7).Select(_ => rig.Create()).ToArray();
+        rig.Accept(lane, [.. others.Select(sequence => (sequence, EngineRig.TokensPerBlock))]);
+        rig.ObserveAll();
+        var segment = rig.OffsetOf(own, 0, row: 1) / EngineRig.UnitBytes;
+        var beside = others.Where(sequence => rig.OffsetOf(sequence, 0) / EngineRig.UnitBytes == segment).ToArray();
+        foreach (var sequence in beside.Concat(others.Except(beside).Take(2)))
+        {
+            rig.Engine.Sequences.Free(rig.Client, sequence);
+        }
+
+        var old = rig.OffsetOf(own, 0, row: 1);
+        rig.Accept(lane, (own, EngineRig.TokensPerBlock));
+
+        Assert.Equal((2, 0), (rig.Counters.CompactedBlocks, rig.Counters.EvictedBlocks));
+        Assert.Equal(old, rig.OffsetOf(own, 0, row: 1));
+    }
+
+    [Fact]
     public void What_comes_free_above_the_floor_loses_its_memory_once_it_has_been_observed()
     {
         var rig = new EngineRig(poolBlocks: 16, floorBlocks: 4, compaction: Plenty);

@@ -40,6 +40,24 @@ public class LoopTests
     }
 
     [Fact]
+    public void A_block_whose_copy_was_observed_before_the_end_of_its_step_is_dropped_as_it_is()
+    {
+        var rig = new EngineRig(poolBlocks: 4);
+        var lane = rig.OpenLane(depth: 8);
+        var (a, b) = (rig.Create(), rig.Create());
+        rig.Accept(lane, (a, 16));
+        Assert.Equal(4, rig.Engine.Transfers.Clean(lane, a));
+        rig.ObserveTransfers();
+        Assert.True(rig.StateOf(a).IsLive);
+
+        var publish = Assert.Single(rig.Accept(lane, (b, 4)));
+
+        // Its kernels come after those of step 1 on the lane's queue, and the copies out are over.
+        Assert.Empty(publish.Waits);
+        Assert.Equal((4, 1), (rig.Counters.CleanedBlocks, rig.Counters.EvictedBlocks));
+    }
+
+    [Fact]
     public void A_reload_copies_in_after_the_copy_out_and_the_readers_and_publishes_after_it()
     {
         var rig = new EngineRig(poolBlocks: 4);

@@ -17,7 +17,7 @@ public sealed class ShrinkingTests(ITestOutputHelper output)
     private const int Operations = 2000;
     private const int Clients = 3;
     private const int FewCommands = 12;
-    private const int Candidates = 10;
+    private const int Candidates = 16;
 
     [Theory]
     [InlineData("ViewSlotReusedEarly")]
@@ -27,6 +27,8 @@ public sealed class ShrinkingTests(ITestOutputHelper output)
     [InlineData("ColdCopySurvivesAppend")]
     [InlineData("WindowLeavesEntry")]
     [InlineData("MoveLeavesEntry")]
+    [InlineData("MoveForgetsCopyOut")]
+    [InlineData("TrimmedWhileRead")]
     public void A_program_that_shows_a_broken_rule_shrinks_to_a_few_commands(string fault) => ExpectFewCommands(new Faulty.RunOptions { Fault = fault });
 
     [Theory]

@@ -39,7 +39,7 @@ internal sealed class SegmentEmptier(EngineState state, TransferLoop loop)
             var sequence = state.Sequences[block.Sequence];
             if (!CanMove(in block)
                 || (!IsUsableBy(ref block, sequence, Point.BackgroundLane) && !RuleFaults.Is(RuleFault.CompactedBeyondLimit) && !state.CanPin(state.Clients[sequence.Client], pinned += state.Pool.BlockBytes(segment.Layout)))
-                || (lane != Point.BackgroundLane && !((sequence.Plan != state.Plan || RuleFaults.Is(RuleFault.OwnPlanCompacted)) && IsUsableBy(ref block, sequence, lane))))
+                || (lane != Point.BackgroundLane && !(sequence.Plan != state.Plan && IsUsableBy(ref block, sequence, lane))))
             {
                 return false;
             }

@@ -89,9 +89,6 @@ internal enum RuleFault
     /// <summary>A move forgets the copy-out that makes its block clean.</summary>
     MoveForgetsCopyOut,
 
-    /// <summary>A segment is emptied although the plan that needs room counts on blocks in it.</summary>
-    OwnPlanCompacted,
-
     /// <summary>The places that were found for a segment's blocks are not given back where there are not enough.</summary>
     PlacesNotGivenBack,
 

@@ -117,21 +117,20 @@ internal sealed class UnitMap
     /// </summary>
     public Segment? TakeWindow(int start, int order, int lane)
     {
+        for (var unit = start; unit < start + (1 << order); unit += _units[unit].Units)
+        {
+            if (!IsUsable(_units[unit], lane))
+            {
+                return null;
+            }
+        }
+
         MakePresent(start, order);
-        if (_units[start] is var larger && larger.Order > order && IsUsable(larger, lane))
+        if (_units[start] is var larger && larger.Order > order)
         {
             Unlist(larger);
             Split(larger, order);
             return larger;
-        }
-
-        for (var unit = start; unit < start + (1 << order); unit += _units[unit].Units)
-        {
-            var run = _units[unit];
-            if (run.Order > order || !IsUsable(run, lane))
-            {
-                return null;
-            }
         }
 
         var window = _units[start];

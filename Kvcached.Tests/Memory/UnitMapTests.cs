@@ -1,0 +1,43 @@
+using Kvcached.Memory;
+using Xunit;
+
+namespace Kvcached.Tests.Memory;
+
+/// <summary>Units without memory behind them.</summary>
+public class UnitMapTests
+{
+    private const int Lane = 1;
+
+    private readonly List<(int Start, int Units)> _populated = [];
+
+    [Fact]
+    public void Units_get_memory_when_they_are_taken_and_no_more_than_are()
+    {
+        var units = new UnitMap(units: 8, present: 1, new TimelineTable(), (start, count) => _populated.Add((start, count)));
+        Assert.Equal(0, Use(units.Take(order: 0)!));
+        Assert.Empty(_populated);
+
+        Assert.Equal(4, Use(units.TakeWindow(4, order: 1, Lane)!));
+        Assert.Equal(1, Use(units.Take(order: 0)!));
+        Assert.Equal([(4, 2), (1, 1)], _populated);
+        Assert.Equal(4, units.Present);
+    }
+
+    [Fact]
+    public void A_window_that_cannot_be_had_gets_no_memory()
+    {
+        var units = new UnitMap(units: 4, present: 3, new TimelineTable(), (start, count) => _populated.Add((start, count)));
+        Assert.Equal(2, Use(units.Take(order: 0)!));
+
+        Assert.Null(units.TakeWindow(2, order: 1, Lane));
+
+        Assert.Empty(_populated);
+        Assert.Equal(3, units.Present);
+    }
+
+    private static int Use(Segment run)
+    {
+        run.State = SegmentState.InUse;
+        return run.StartUnit;
+    }
+}
