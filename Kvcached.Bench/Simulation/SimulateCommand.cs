@@ -170,6 +170,7 @@ internal static class SimulateCommand
             json.WriteNumber("reloaded_blocks", coverage.Reloaded);
             json.WriteNumber("moved_blocks", coverage.Moved);
             json.WriteNumber("compacted_blocks", coverage.Compacted);
+            json.WriteNumber("reordered_blocks", coverage.Reordered);
             json.WriteNumber("trimmed_units", coverage.TrimmedUnits);
             json.WriteNumber("grown_units", coverage.GrownUnits);
             json.WriteNumber("grown_again_units", coverage.GrownAgainUnits);

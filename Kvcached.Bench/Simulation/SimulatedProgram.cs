@@ -58,7 +58,7 @@ public sealed record SimulatedProgram
         {
             Setup = setup,
             Operations = DrawWithPoolOperations(
-                DrawWithHaste(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 23)),
+                DrawWithHaste(DrawWithOrder(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 24)), new SimRandom(seed, stream: 23)),
                 new SimRandom(seed, stream: 21),
                 burst),
             Limit = operations,
@@ -101,8 +101,29 @@ public sealed record SimulatedProgram
         }
     }
 
+    /// <summary>Restores the order of the sequence that an operation was about, or of another of its client's, after one in 24.</summary>
+    private static IEnumerable<SimulatedOperation> DrawWithOrder(IEnumerable<SimulatedOperation> operations, SimRandom random)
+    {
+        foreach (var operation in operations)
+        {
+            yield return operation;
+            if (random.OneIn(24))
+            {
+                yield return operation with
+                {
+                    Command = SimulatedCommand.RestoreOrder,
+                    Slot = random.OneIn(2) ? operation.Slot : random.Next(ProgramSetup.MaxSequences),
+                    SkipsTurn = random.OneIn(2),
+                    SwitchesStall = false,
+                    StallsForEver = false,
+                    Slices = 0,
+                };
+            }
+        }
+    }
+
     /// <summary>
-    /// Goes on in haste after one operation in 48: sequences of the client are cleaned, then the last of them is evicted, and a step
+    /// Goes on in haste after one operation in 64: after a turn, sequences of the client are cleaned, then the last of them is evicted, and a step
     /// takes its bytes, while the device does nothing: what has been enqueued meets what it is enqueued after.
     /// </summary>
     private static IEnumerable<SimulatedOperation> DrawWithHaste(IEnumerable<SimulatedOperation> operations, SimRandom random)
@@ -110,16 +131,17 @@ public sealed record SimulatedProgram
         foreach (var operation in operations)
         {
             yield return operation;
-            if (!random.OneIn(48))
+            if (!random.OneIn(64))
             {
                 continue;
             }
 
-            var next = operation with { SkipsTurn = true, SwitchesStall = false, StallsForEver = false, EndsEarly = false, Slices = 0, Tokens = DrawTokens(ref random) };
-            for (var cleans = 1 + random.Next(4); cleans > 0; cleans--)
+            var next = operation with { SkipsTurn = false, SwitchesStall = false, StallsForEver = false, EndsEarly = false, Slices = 0, Tokens = DrawTokens(ref random) };
+            for (var cleans = 2 + random.Next(4); cleans > 0; cleans--)
             {
                 next = next with { Command = SimulatedCommand.Clean, Slot = random.Next(ProgramSetup.MaxSequences) };
                 yield return next;
+                next = next with { SkipsTurn = true };
             }
 
             yield return next with { Command = SimulatedCommand.Evict };

@@ -39,6 +39,9 @@ public enum SimulatedCommand
     /// <summary>Asks for the pool to be compacted and shrunk to its floor.</summary>
     Trim,
 
+    /// <summary>Restores the physical order of a sequence.</summary>
+    RestoreOrder,
+
     /// <summary>What steps and transfers do to others: a block is dropped to make room.</summary>
     MakeRoom,
 
@@ -81,6 +84,9 @@ public sealed class SimulationCoverage
 
     /// <summary>See <see cref="Evicted"/>.</summary>
     public long Compacted { get; set; }
+
+    /// <summary>See <see cref="Evicted"/>.</summary>
+    public long Reordered { get; set; }
 
     /// <summary>See <see cref="Evicted"/>.</summary>
     public long Cleaned { get; set; }
@@ -126,6 +132,7 @@ public sealed class SimulationCoverage
         Reloaded += other.Reloaded;
         Moved += other.Moved;
         Compacted += other.Compacted;
+        Reordered += other.Reordered;
         Cleaned += other.Cleaned;
         TrimmedUnits += other.TrimmedUnits;
         GrownUnits += other.GrownUnits;

@@ -209,6 +209,7 @@ public sealed partial class SimulationRun
             SimulatedCommand.Prefetch => transfers.Prefetch(lane.State, sequence.Handle),
             SimulatedCommand.Move => transfers.Move(lane.State, sequence.Handle, from, count, background: false),
             SimulatedCommand.MoveInBackground => transfers.Move(lane.State, sequence.Handle, from, count, background: true),
+            SimulatedCommand.RestoreOrder => RestoreOrder(lane, sequence),
             _ => throw new ArgumentOutOfRangeException(nameof(operation), operation.Command, "No transfer."),
         };
         if (operation.Command is not SimulatedCommand.Evict)
@@ -218,6 +219,14 @@ public sealed partial class SimulationRun
 
         _options.Log?.Write($": {done} blocks");
         _coverage.Count(operation.Command);
+    }
+
+    private int RestoreOrder(SimulatedLane lane, SimulatedSequence sequence)
+    {
+        _runLengths.Before(sequence.Handle);
+        var moved = _host.Engine.Transfers.RestoreOrder(lane.State, sequence.Handle);
+        _runLengths.After(sequence.Handle);
+        return moved;
     }
 
     private void Note(SimulatedSequence sequence, PendingAct act, int lane)

@@ -29,6 +29,7 @@ public sealed partial class SimulationRun : IDisposable
     private readonly List<SimulatedSequence> _settling = [];
     private readonly SimulationCoverage _coverage = new();
     private readonly BlockCensus _census;
+    private readonly RunLengthCheck _runLengths;
     private readonly PresenceChecks _presence;
     private readonly CommandList _commands = new();
     private uint _nextVersion;
@@ -67,6 +68,7 @@ public sealed partial class SimulationRun : IDisposable
         });
         _checks = new EngineChecks(_host.Engine);
         _census = new BlockCensus(_host.Engine.State, _coverage);
+        _runLengths = new RunLengthCheck(_host.Engine.State);
         _presence = new PresenceChecks(_host.Engine.State, (SimMemory)_host.Pool, _coverage);
         _kernel = _sim.LoadKernel("step");
     }
@@ -125,6 +127,7 @@ public sealed partial class SimulationRun : IDisposable
         _coverage.Evicted = counters.EvictedBlocks;
         _coverage.Reloaded = counters.ReloadedBlocks;
         _coverage.Moved = counters.MovedBlocks;
+        _coverage.Reordered = counters.ReorderedBlocks;
         _coverage.Compacted = counters.CompactedBlocks;
         _coverage.Cleaned = counters.CleanedBlocks;
         _coverage.RefusedSteps = counters.RefusedSteps;

@@ -134,6 +134,7 @@ public sealed class BadInputTests : IDisposable
         Assert.Throws<ArgumentNullException>("lane", () => _good.Sequence.Evict(null!));
         Assert.Throws<ArgumentNullException>("lane", () => _good.Sequence.Prefetch(null!));
         Assert.Throws<ArgumentNullException>("lane", () => _good.Sequence.Move(null!, 1));
+        Assert.Throws<ArgumentNullException>("lane", () => _good.Sequence.RestoreOrder(null!));
         Assert.Throws<ArgumentNullException>("point", () => _rig.Cache.Wait(default, CacheRig.Limit));
         await Assert.ThrowsAsync<ArgumentNullException>("point", () => _rig.Cache.WaitAsync(default));
         Assert.Equal(1, _rig.Cache.GetStatistics().HostWaits);
@@ -194,6 +195,7 @@ public sealed class BadInputTests : IDisposable
         Rejects(KvError.ForeignHandle, () => _good.Sequence.Evict(foreign));
         Rejects(KvError.ForeignHandle, () => _good.Sequence.Prefetch(foreign));
         Rejects(KvError.ForeignHandle, () => _good.Sequence.Move(foreign, 1));
+        Rejects(KvError.ForeignHandle, () => _good.Sequence.RestoreOrder(foreign));
     }
 
     [Fact]
@@ -311,6 +313,7 @@ public sealed class BadInputTests : IDisposable
             () => sequence.Evict(lane),
             () => sequence.Prefetch(lane),
             () => sequence.Move(lane, 1),
+            () => sequence.RestoreOrder(lane),
             () => lane.Begin([new KvStepItem(sequence, 1)]),
         ];
     }

@@ -64,6 +64,34 @@ public class ContentTests
     }
 
     [Fact]
+    public void The_order_of_sequences_is_restored_beside_steps_that_read_them()
+    {
+        using var rig = new CacheRig(poolUnits: 2);
+        var lane = rig.OpenLane();
+        var sequences = Enumerable.Range(0, 3).Select(_ => lane.Create()).ToArray();
+        for (var block = 0; block < 8; block++)
+        {
+            Array.ForEach(sequences, sequence => lane.Begin(16, sequence));
+            lane.Wait();
+        }
+
+        Assert.Equal(1, rig.Cache.GetStatistics().MeanRunLength);
+        for (var turn = 0; turn < 8; turn++)
+        {
+            Array.ForEach(sequences, sequence =>
+            {
+                lane.Begin(turn % 2, sequence);
+                sequence.Sequence.RestoreOrder(lane.Lane);
+            });
+            lane.Wait();
+        }
+
+        lane.ExpectAllRight();
+        var statistics = rig.Cache.GetStatistics();
+        Assert.True(statistics is { ReorderedBlocks: >= 21, MeanRunLength: >= 4 }, statistics.ToString());
+    }
+
+    [Fact]
     public void Pipelined_steps_over_more_than_the_pool_holds_read_what_was_written()
     {
         using var rig = new CacheRig();

@@ -93,6 +93,7 @@ public class SteadyStateTests
                 ["kvcached.blocks.reloaded"] = statistics.ReloadedBlocks,
                 ["kvcached.blocks.moved"] = statistics.MovedBlocks,
                 ["kvcached.blocks.compacted"] = statistics.CompactedBlocks,
+                ["kvcached.blocks.reordered"] = statistics.ReorderedBlocks,
                 ["kvcached.copies"] = statistics.Copies,
                 ["kvcached.transfer.out"] = statistics.BytesOut,
                 ["kvcached.transfer.in"] = statistics.BytesIn,

@@ -182,6 +182,17 @@ public sealed partial class KvCache
         }
     }
 
+    internal int RestoreOrder(KvLane lane, SequenceHandle handle)
+    {
+        lock (_lock)
+        {
+            Serve(lane);
+            var blocks = _host.Engine.Transfers.RestoreOrder(lane.State, handle);
+            _host.Engine.WorkInBackground();
+            return blocks;
+        }
+    }
+
     private SequenceHandle HandleOf(KvSequence sequence) => sequence.Cache == this
         ? sequence.Handle
         : throw new KvException(KvError.ForeignHandle, $"Sequence {sequence.Id} is another cache's.");

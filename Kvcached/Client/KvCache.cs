@@ -215,6 +215,7 @@ public sealed partial class KvCache : IDisposable
                 HostWaits = Interlocked.Read(ref _hostWaits),
                 CompactedBlocks = counters.CompactedBlocks,
                 CompactedSegments = counters.CompactedSegments,
+                ReorderedBlocks = counters.ReorderedBlocks,
                 Copies = counters.Copies,
                 BlockRuns = state.Runs.Count,
                 PoolPresentBytes = state.Pool.PresentBytes,

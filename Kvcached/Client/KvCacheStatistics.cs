@@ -30,6 +30,9 @@ public record struct KvCacheStatistics
     /// <summary>Segments that copies of blocks emptied.</summary>
     public long CompactedSegments { get; init; }
 
+    /// <summary>Copies of blocks that restored the order of a sequence; <see cref="MovedBlocks"/> does not count them.</summary>
+    public long ReorderedBlocks { get; init; }
+
     /// <summary>Copy commands that copied blocks, whichever way: blocks that lie one behind the other at both ends go in one.</summary>
     public long Copies { get; init; }
 

@@ -19,6 +19,7 @@ internal sealed class KvMetrics : IDisposable
     private readonly Counter<long> _reloaded;
     private readonly Counter<long> _moved;
     private readonly Counter<long> _compacted;
+    private readonly Counter<long> _reordered;
     private readonly Counter<long> _copies;
     private readonly Counter<long> _bytesOut;
     private readonly Counter<long> _bytesIn;
@@ -38,6 +39,7 @@ internal sealed class KvMetrics : IDisposable
         _reloaded = _meter.CreateCounter<long>("kvcached.blocks.reloaded", "{block}", "Copies of blocks from cold memory");
         _moved = _meter.CreateCounter<long>("kvcached.blocks.moved", "{block}", "Copies of blocks inside the pool");
         _compacted = _meter.CreateCounter<long>("kvcached.blocks.compacted", "{block}", "Copies of blocks that emptied a segment");
+        _reordered = _meter.CreateCounter<long>("kvcached.blocks.reordered", "{block}", "Copies of blocks that restored the order of a sequence");
         _copies = _meter.CreateCounter<long>("kvcached.copies", "{copy}", "Copy commands that copied blocks: neighbours at both ends go in one");
         _meter.CreateObservableGauge("kvcached.blocks.run_length", meanRunLength, "{block}", "Blocks of a run on average: neighbours in their sequence and in the pool");
         _bytesOut = _meter.CreateCounter<long>("kvcached.transfer.out", "By", "Bytes copied to cold memory");
@@ -65,6 +67,7 @@ internal sealed class KvMetrics : IDisposable
         Add(_reloaded, delta.ReloadedBlocks);
         Add(_moved, delta.MovedBlocks);
         Add(_compacted, delta.CompactedBlocks);
+        Add(_reordered, delta.ReorderedBlocks);
         Add(_copies, delta.Copies);
         Add(_bytesOut, delta.BytesOut);
         Add(_bytesIn, delta.BytesIn);

@@ -53,6 +53,14 @@ public readonly record struct KvSequence
     public int Move(KvLane lane, int maxBlocks) => Cache.Move(lane, Handle, maxBlocks);
 
     /// <summary>
+    /// Restores the physical order of the sequence: blocks on the device that follow each other are moved to places that do, beside whatever kernels run, so
+    /// that they are copied in longer copies and scanned in a stream (<see cref="KvCacheStatistics.MeanRunLength"/>). Blocks that a step is still writing,
+    /// and those for which there are no free places together, stay; no run gets shorter.
+    /// </summary>
+    /// <returns>Moves enqueued; 0 where there is nothing to restore, or nothing that could be now.</returns>
+    public int RestoreOrder(KvLane lane) => Cache.RestoreOrder(lane, Handle);
+
+    /// <summary>
     /// Opens the sequence's contiguous window for a layout: from the next step begun on, device memory in which its tokens lie in order, for kernels
     /// that know of no table (<see cref="KvStep.WindowsAddress"/>). The first such step gathers what there is, on the device.
     /// </summary>

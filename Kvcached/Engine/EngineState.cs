@@ -52,6 +52,7 @@ internal struct EngineCounters
     public long BytesMoved;
     public long CompactedBlocks;
     public long CompactedSegments;
+    public long ReorderedBlocks;
     public long Copies;
     public long WindowsGrown;
     public long WindowsMoved;
@@ -72,6 +73,7 @@ internal struct EngineCounters
         BytesMoved = a.BytesMoved - b.BytesMoved,
         CompactedBlocks = a.CompactedBlocks - b.CompactedBlocks,
         CompactedSegments = a.CompactedSegments - b.CompactedSegments,
+        ReorderedBlocks = a.ReorderedBlocks - b.ReorderedBlocks,
         Copies = a.Copies - b.Copies,
         WindowsGrown = a.WindowsGrown - b.WindowsGrown,
         WindowsMoved = a.WindowsMoved - b.WindowsMoved,

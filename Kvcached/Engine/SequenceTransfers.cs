@@ -10,6 +10,7 @@ namespace Kvcached.Engine;
 internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, RoomMaker room, SequenceCommands sequences, Windows windows)
 {
     private readonly Reservations _reservations = new();
+    private readonly OrderRestorer _order = new(state, loop);
 
     /// <summary>Copies out what has no clean copy, and keeps it on the device. Returns the copies enqueued.</summary>
     public int Clean(LaneState lane, SequenceHandle handle) => ForEachResident(lane, handle, drop: false);
@@ -124,6 +125,10 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
 
         return moved;
     }
+
+    /// <summary>Restores the physical order of a sequence, on the background queue, as far as it can be now. Returns the moves enqueued.</summary>
+    public int RestoreOrder(LaneState lane, SequenceHandle handle) =>
+        FindFor(lane, handle) is { } sequence && !state.Reservation.Binds(lane, takesRoom: true) ? _order.Restore(lane.Client, sequence) : 0;
 
     /// <summary>The sequence, if the lane may enqueue transfers of it: what is outstanding must be the lane's own or the background's.</summary>
     private SequenceState? FindFor(LaneState lane, SequenceHandle handle)

@@ -143,6 +143,15 @@ internal enum RuleFault
     /// <summary>A truncate that is noted on a Busy step leaves tokens committed that it takes away.</summary>
     TokensStayCommitted,
 
+    /// <summary>A block whose writer is live is moved to restore the order of its sequence.</summary>
+    LiveWriterReordered,
+
+    /// <summary>A run is moved to bytes whose frontier has not been observed.</summary>
+    RunIntoUnobserved,
+
+    /// <summary>A run is parted where it does not fit the places that there are.</summary>
+    RunParted,
+
     /// <summary>A handle names whatever sequence has its place now.</summary>
     GenerationNotChecked,
 
