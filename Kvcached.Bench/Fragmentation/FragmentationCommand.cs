@@ -57,6 +57,14 @@ internal static class FragmentationCommand
             tables.WriteLine($"{stride,6} {MiB(row.Before),12:F1} {MiB(row.Evicted),13:F1} {MiB(row.Returned),14:F1} {MiB(row.HeldBySystem),24:F1}{(row.Holds(returned[0]) ? string.Empty : "   fails")}");
         }
 
+        var order = ScatteredSequences.Run();
+        tables.WriteLine();
+        tables.WriteLine("order       mean run length   blocks moved   copies a block   evict and reload GB/s   scan GB/s");
+        foreach (var row in order)
+        {
+            tables.WriteLine($"{(row.Restored ? "restored" : "as grown"),-8} {row.MeanRunLength,18:F1} {row.ReorderedBlocks,14:N0} {row.CopiesPerBlock,16:F3} {row.EvictReloadRate,23:F2} {row.ScanRate,11:F2}{(row.Holds ? string.Empty : "   fails")}");
+        }
+
         var day = new DayOfChurn(seed).Run();
         tables.WriteLine();
         tables.WriteLine($"day: {day.Requests:N0} requests, {day.Refused:N0} refused ({day.RefusedWithRoom:N0} with room), {MiB(day.WrittenBytes):N0} MiB written, {day.MovedFraction:P2} of that moved{(day.Holds ? string.Empty : "   fails")}");
@@ -65,12 +73,13 @@ internal static class FragmentationCommand
             File.WriteAllText(plot, DayPlot.Svg(day.Samples));
         }
 
-        var holds = retained.TrueForAll(row => row.Holds) && returned.TrueForAll(row => row.Holds(returned[0])) && day.Holds;
+        var holds = retained.TrueForAll(row => row.Holds) && returned.TrueForAll(row => row.Holds(returned[0])) && order.All(row => row.Holds) && day.Holds;
         output.WriteLine(JsonSerializer.Serialize(new
         {
             ElapsedS = Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds, 1),
             Retained = retained,
             Returned = returned.Select(row => new { row.Stride, row.Before, row.Evicted, row.Returned, row.HeldBySystem, row.Floor, row.Mismatched, Holds = row.Holds(returned[0]) }),
+            Order = order,
             Day = new { Seed = seed, day.Requests, day.Refused, day.RefusedWithRoom, day.WrittenBytes, day.MovedBytes, day.MovedFraction, day.Holds },
             Holds = holds,
         }, _json));
