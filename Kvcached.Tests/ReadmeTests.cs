@@ -141,7 +141,7 @@ public sealed partial class ReadmeTests
     public void The_simulation_page_lists_every_class_of_order_that_tests_drop()
     {
         var listed = OrderCell().Matches(Between(Read("docs/simulation.md"), "## Every order matters", "\n## ")).Select(match => match.Groups[1].Value);
-        var dropped = DroppedOrderTests.Orders.Concat(DroppedOrderTests.Implied).Select(row => (string)row[0]);
+        var dropped = DroppedOrderTests.Orders.Cast<object[]>().Select(row => (string)row[0]);
         Assert.Equal(dropped.Order(), listed.Distinct().Order());
     }
 

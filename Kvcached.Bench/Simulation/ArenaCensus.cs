@@ -5,6 +5,19 @@ namespace Kvcached.Bench.Simulation;
 /// <summary>Counts what lies in an arena by looking at every block: apart from the arena's own books and searches.</summary>
 internal sealed class ArenaCensus(BlockPool pool)
 {
+    /// <summary>Bytes that had been given back in the free runs for which something is true.</summary>
+    public long FreeBytesOf(Predicate<Segment> isCounted)
+    {
+        var bytes = 0L;
+        for (var unit = 0; unit < pool.Units.Count; unit += pool.Units[unit].Units)
+        {
+            var run = pool.Units[unit];
+            bytes += run.State == SegmentState.Free && isCounted(run) ? run.WaitingBytes : 0;
+        }
+
+        return bytes;
+    }
+
     /// <summary>Bytes of the blocks, in use or pending, for which something is true.</summary>
     public long BytesOf(Predicate<BlockAddress> isCounted)
     {

@@ -79,7 +79,7 @@ internal sealed class BlockCensus(EngineState state, SimulationCoverage coverage
             {
                 coverage.Meet(SimulatedCommand.MakeRoom, condition, isLive);
             }
-            else if (block.Device != device && block.Writer.Lane == Point.BackgroundLane && state.Counters.CompactedBlocks > _compacted)
+            else if (block.Device != device && !block.IsWindow && block.Writer.Lane == Point.BackgroundLane && state.Counters.CompactedBlocks > _compacted)
             {
                 coverage.Meet(SimulatedCommand.Empty, condition, isLive);
             }

@@ -40,6 +40,7 @@ internal static class CoverageTable
             ("a trim", coverage.Operations(SimulatedCommand.Trim)),
             ("a unit of the pool that lost its memory", coverage.TrimmedUnits),
             ("a unit of the pool that got memory again", coverage.GrownAgainUnits),
+            .. Enum.GetValues<WindowEvent>().Select(what => ($"a contiguous window that is {what}", coverage.Windows(what))),
         ];
         faults.AddRange(counts.Where(count => count.Count == 0 && operations >= JudgedFrom).Select(count => $"{count.What} was not met"));
         return faults;

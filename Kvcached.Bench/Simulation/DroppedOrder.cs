@@ -24,14 +24,11 @@ public enum OrderSource
 /// <param name="Class">Name of a <see cref="WaitReason"/>; or labels, without numbers of lanes, of a queue and of the timelines that two submissions signal, or of a timeline.</param>
 public readonly record struct DroppedOrder(OrderSource Source, string Class)
 {
-    /// <summary>Waits that no program has, for lack of contiguous windows.</summary>
-    private static readonly string[] _beyondPrograms = [nameof(WaitReason.GatherAfterWriter), nameof(WaitReason.GatherAfterReaders)];
-
     /// <summary>All that there are on a device.</summary>
     public static IEnumerable<DroppedOrder> AllOf(SimDevice device)
     {
         ArgumentNullException.ThrowIfNull(device);
-        return Enum.GetNames<WaitReason>().Except([nameof(WaitReason.None), .. _beyondPrograms]).Select(name => new DroppedOrder(OrderSource.Wait, name))
+        return Enum.GetNames<WaitReason>().Except([nameof(WaitReason.None)]).Select(name => new DroppedOrder(OrderSource.Wait, name))
             .Concat(device.QueueOrders.Select(Of))
             .Concat(device.TimelineLabels.Select(label => new DroppedOrder(OrderSource.Observed, ClassOf(label))))
             .Distinct();

@@ -105,7 +105,7 @@ internal sealed class EngineChecks(CacheEngine engine)
     /// <summary>Every block and row is counted once, where it is, and nothing else is in use.</summary>
     private void CheckBooks()
     {
-        long pool = 0, cold = 0, rows = 0, runs = 0;
+        long pool = 0, cold = 0, rows = 0, runs = 0, windowBytes = 0;
         foreach (var sequence in _state.Sequences.All)
         {
             if (!sequence.InUse)
@@ -125,9 +125,17 @@ internal sealed class EngineChecks(CacheEngine engine)
                 rowBytes += row.Heap.IsNone ? 0 : RowHeap.BytesOf(row.Capacity);
             }
 
+            var windows = CheckWindows(sequence);
+            windowBytes += windows;
+            resident += windows;
             if (resident != sequence.ResidentBytes || rowBytes != sequence.RowBytes)
             {
                 throw Broken($"Sequence {sequence.Id} has {resident} bytes on the device and {rowBytes} of rows; the engine counts {sequence.ResidentBytes} and {sequence.RowBytes}.");
+            }
+
+            if (resident > 0 && !sequence.IsListed)
+            {
+                throw Broken($"Sequence {sequence.Id} has {resident} bytes on the device, and nobody who needs room finds it.");
             }
 
             if (sequence.CommittedTokens > sequence.BegunTokens)
@@ -144,9 +152,29 @@ internal sealed class EngineChecks(CacheEngine engine)
             throw Broken($"Blocks lie in {runs} runs; the engine counts {_state.Runs.Count}.");
         }
 
+        if (windowBytes != _state.WindowBytes)
+        {
+            throw Broken($"Windows have {windowBytes} bytes; the engine counts {_state.WindowBytes}.");
+        }
+
         CheckUsed("pool", _state.Pool, pool);
         CheckUsed("cold tier", _state.Cold.Pool, cold);
         CheckUsed("entry heap", _state.Rows.Pool, rows);
+        CheckWaiting("pool", _state.Pool);
+        CheckWaiting("entry heap", _state.Rows.Pool);
+    }
+
+    /// <summary>What has been given back and waits for points is counted for a lane: blocks, and free runs of units.</summary>
+    private void CheckWaiting(string name, BlockPool pool)
+    {
+        var census = new ArenaCensus(pool);
+        var bytes = census.BytesOf(address => !FrontierHome.Of(pool.FrontierOf(address), _state.Timelines).IsObserved)
+            + census.FreeBytesOf(run => !FrontierHome.Of(run.Frontier.Points, _state.Timelines).IsObserved);
+        var counted = Enumerable.Range(0, _state.Lanes.Count).Sum(pool.PendingBytesOf);
+        if (counted < bytes)
+        {
+            throw Broken($"{bytes} bytes of the {name} have been given back and wait for points; the engine counts {counted}.");
+        }
     }
 
     /// <summary>Counts a row's blocks on the device and its cold slots.</summary>
@@ -193,6 +221,37 @@ internal sealed class EngineChecks(CacheEngine engine)
         }
 
         return runs == row.Runs ? runs : throw Broken($"Row {r} of sequence {sequence.Id} lies in {runs} runs; the engine counts {row.Runs}.");
+    }
+
+    /// <summary>Counts the bytes of a sequence's contiguous windows. A window that has been closed has none but for steps that wait.</summary>
+    private long CheckWindows(SequenceState sequence)
+    {
+        var bytes = 0L;
+        for (var r = 0; r < sequence.Rows.Length; r++)
+        {
+            if (sequence.Rows[r].Window is not { HasBytes: true } window)
+            {
+                continue;
+            }
+
+            ref var block = ref _state.Blocks[window.Block];
+            var isInPlace = block.IsWindow && block.Sequence == sequence.Index && block.Row == r && _state.Pool.HolderOf(block.Device) == window.Block
+                && _state.Pool.Units[block.Device.Segment].Order == window.Order;
+            var size = _state.Options.UnitBytes << window.Order;
+            if (!isInPlace || window.Tokens > sequence.Tokens || window.Tokens * (long)_state.LayoutOf(sequence, r).Window.TokenStride > size)
+            {
+                throw Broken($"The window of row {r} of sequence {sequence.Id} is not where it says, or has {window.Tokens} tokens in {size} bytes, the sequence {sequence.Tokens}.");
+            }
+
+            if (sequence.WaitingSteps == 0 && !Windows.IsOpen(sequence.OpenWindows, r))
+            {
+                throw Broken($"The window of row {r} of sequence {sequence.Id} is closed, and has bytes.");
+            }
+
+            bytes += size;
+        }
+
+        return bytes == sequence.WindowBytes ? bytes : throw Broken($"Windows of sequence {sequence.Id} have {bytes} bytes; the engine counts {sequence.WindowBytes}.");
     }
 
     private static void CheckUsed(string name, BlockPool pool, long bytes)

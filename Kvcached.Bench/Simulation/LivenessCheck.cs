@@ -36,7 +36,8 @@ internal sealed class LivenessCheck
             }
         }
 
-        (_pinned, _pinnedRows) = (_pool.BytesOf(IsPinned), _rows.BytesOf(IsRowPinned));
+        _pinned = _pool.BytesOf(IsPinned) + _pool.FreeBytesOf(IsUnusedPinned);
+        _pinnedRows = _rows.BytesOf(IsRowPinned) + _rows.FreeBytesOf(IsUnusedPinned);
         _hasColdRoom = HasColdRoom();
     }
 
@@ -117,7 +118,7 @@ internal sealed class LivenessCheck
         return false;
     }
 
-    /// <summary>Whether a block cannot be evicted for a step, whoever pins it: the step needs it, or there is no cold copy nor room for one.</summary>
+    /// <summary>Whether a block cannot be evicted for a step, whoever pins it: the step needs it, or there is no cold copy nor room for one, and it is no window.</summary>
     private bool IsKept(BlockAddress address, StepDemand demand)
     {
         var number = _state.Pool.HolderOf(address);
@@ -127,7 +128,7 @@ internal sealed class LivenessCheck
         }
 
         ref var block = ref _state.Blocks[number];
-        return demand.Has(_state.Sequences[block.Sequence]) || !(block.IsClean || (_hasColdRoom && ColdLayoutOf(in block) >= 0));
+        return demand.Has(_state.Sequences[block.Sequence]) || !(block.IsWindow || block.IsClean || (_hasColdRoom && ColdLayoutOf(in block) >= 0));
     }
 
     private int ColdLayoutOf(ref readonly BlockState block) => _state.LayoutOf(_state.Sequences[block.Sequence], block.Row).ColdLayout;
@@ -144,7 +145,7 @@ internal sealed class LivenessCheck
         _pool.BytesOf(address =>
         {
             var number = _state.Pool.HolderOf(address);
-            if (number >= 0 && !_state.Blocks[number].IsClean && ColdLayoutOf(in _state.Blocks[number]) is >= 0 and var layout)
+            if (number >= 0 && !_state.Blocks[number].IsWindow && !_state.Blocks[number].IsClean && ColdLayoutOf(in _state.Blocks[number]) is >= 0 and var layout)
             {
                 dirty[layout] = dirty.GetValueOrDefault(layout) + 1;
             }

@@ -108,18 +108,29 @@ public sealed record ProgramSetup
             SharesExceedPool = random.OneIn(4),
             Clients = new ClientSetup[clients],
         };
-        var pages = new SimRandom(seed, stream: 9);
+        var (pages, windows) = (new SimRandom(seed, stream: 9), new SimRandom(seed, stream: 12));
         var pool = new SimRandom(seed, stream: 20);
         for (var i = 0; i < clients; i++)
         {
             ((ClientSetup[])setup.Clients)[i] = ClientSetup.Draw(hasSmallPool, ref random) with { HasPageTables = pages.OneIn(4) };
+            ((ClientSetup[])setup.Clients)[i] = DrawWindows(setup.Clients[i], ref windows);
         }
 
+        setup = setup.Clients.Any(client => client.HasWindows) ? setup with { PoolUnits = setup.PoolUnits + windows.Next(12) } : setup;
         return setup with
         {
             PoolFloorUnits = pool.OneIn(2) ? 1 + pool.Next(setup.PoolUnits) : 0,
             CompactionBytes = pool.OneIn(2) ? 1 << pool.Next(14) : 0,
         };
+    }
+
+    /// <summary>One client in four has contiguous windows, with tokens so large that windows of a few come to several units.</summary>
+    private static ClientSetup DrawWindows(ClientSetup client, ref SimRandom random)
+    {
+        var (hasWindows, tokenBytes) = (random.OneIn(4), 256 << random.Next(3));
+        return hasWindows && client.Layouts.Any(layout => layout.Window == 0)
+            ? client with { HasWindows = true, Layouts = [.. client.Layouts.Select(layout => layout.Window > 0 ? layout : layout with { TokenBytes = Math.Max(layout.TokenBytes, tokenBytes) })] }
+            : client;
     }
 }
 
@@ -130,6 +141,9 @@ public sealed record ClientSetup(IReadOnlyList<LayoutSetup> Layouts, IReadOnlyLi
 {
     /// <summary>Kernels find blocks by page tables in place of views and entries.</summary>
     public bool HasPageTables { get; init; }
+
+    /// <summary>Its lanes serve contiguous windows.</summary>
+    public bool HasWindows { get; init; }
 
     /// <summary>Draws one. With a small pool every layout has a sliding window, so that sequences outgrow the pool.</summary>
     internal static ClientSetup Draw(bool hasSmallPool, ref SimRandom random)

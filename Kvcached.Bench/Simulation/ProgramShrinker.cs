@@ -151,6 +151,11 @@ public static class ProgramShrinker
             yield return client with { LaneDepths = [client.LaneDepths[0]] };
         }
 
+        if (client.HasWindows)
+        {
+            yield return client with { HasWindows = false };
+        }
+
         for (var i = 0; i < client.Layouts.Count; i++)
         {
             if (client.Layouts.Count > 1)

@@ -174,6 +174,7 @@ internal static class SimulateCommand
             json.WriteNumber("trimmed_units", coverage.TrimmedUnits);
             json.WriteNumber("grown_units", coverage.GrownUnits);
             json.WriteNumber("grown_again_units", coverage.GrownAgainUnits);
+            WriteWindows(json, coverage);
             WriteMix(json, coverage);
             WriteCoverage(json, coverage);
             if (violation is { } seed)
@@ -185,6 +186,17 @@ internal static class SimulateCommand
         }
 
         output.WriteByte((byte)'\n');
+    }
+
+    private static void WriteWindows(Utf8JsonWriter json, SimulationCoverage coverage)
+    {
+        json.WriteStartObject("windows");
+        foreach (var what in Enum.GetValues<WindowEvent>())
+        {
+            json.WriteNumber(what.ToString(), coverage.Windows(what));
+        }
+
+        json.WriteEndObject();
     }
 
     private static void WriteMix(Utf8JsonWriter json, SimulationCoverage coverage)

@@ -14,7 +14,7 @@ internal sealed class SimulatedLane(LaneState state, DeviceQueue queue)
 }
 
 /// <summary>A client of a simulated program.</summary>
-internal sealed class SimulatedClient(ClientState state, int model, int layouts)
+internal sealed class SimulatedClient(ClientState state, int model, int layouts, ClientSetup setup)
 {
     public readonly ClientState State = state;
     public readonly int Model = model;
@@ -23,6 +23,9 @@ internal sealed class SimulatedClient(ClientState state, int model, int layouts)
 
     /// <summary>Its sequences, each in a slot of its own: what becomes of one leaves the others where they are.</summary>
     public readonly SimulatedSequence?[] Slots = new SimulatedSequence?[ProgramSetup.MaxSequences];
+
+    /// <summary>Whether sequences may have contiguous windows for a layout.</summary>
+    public bool CanHaveWindow(int layout) => setup.HasWindows && setup.Layouts[layout].Window == 0;
 
     /// <summary>The first sequence from a slot on, around to it.</summary>
     public SimulatedSequence? Find(int slot)

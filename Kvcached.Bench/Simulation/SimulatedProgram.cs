@@ -58,7 +58,10 @@ public sealed record SimulatedProgram
         {
             Setup = setup,
             Operations = DrawWithPoolOperations(
-                DrawWithHaste(DrawWithOrder(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 24)), new SimRandom(seed, stream: 23)),
+                DrawWithWindows(
+                    DrawWithHaste(DrawWithOrder(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 24)), new SimRandom(seed, stream: 23)),
+                    setup.Clients,
+                    new SimRandom(seed, stream: 13)),
                 new SimRandom(seed, stream: 21),
                 burst),
             Limit = operations,
@@ -123,7 +126,7 @@ public sealed record SimulatedProgram
     }
 
     /// <summary>
-    /// Goes on in haste after one operation in 64: after a turn, sequences of the client are cleaned, then the last of them is evicted, and a step
+    /// Goes on in haste after one operation in 32: after a turn, sequences of the client are cleaned, then the last of them is evicted, and a step
     /// takes its bytes, while the device does nothing: what has been enqueued meets what it is enqueued after.
     /// </summary>
     private static IEnumerable<SimulatedOperation> DrawWithHaste(IEnumerable<SimulatedOperation> operations, SimRandom random)
@@ -131,7 +134,7 @@ public sealed record SimulatedProgram
         foreach (var operation in operations)
         {
             yield return operation;
-            if (!random.OneIn(64))
+            if (!random.OneIn(32))
             {
                 continue;
             }
@@ -146,6 +149,51 @@ public sealed record SimulatedProgram
 
             yield return next with { Command = SimulatedCommand.Evict };
             yield return next with { Command = SimulatedCommand.Step, Slot = next.Slot + 1 };
+        }
+    }
+
+    /// <summary>Puts operations on contiguous windows behind others of clients that may have them: one in six, and every second prefetch or move, on the sequence that the other was about.</summary>
+    private static IEnumerable<SimulatedOperation> DrawWithWindows(IEnumerable<SimulatedOperation> operations, IReadOnlyList<ClientSetup> clients, SimRandom random)
+    {
+        foreach (var operation in operations)
+        {
+            yield return operation;
+            var isTransfer = operation.Command is SimulatedCommand.Prefetch or SimulatedCommand.Move or SimulatedCommand.MoveInBackground;
+            if (!clients[operation.Client].HasWindows || !random.OneIn(isTransfer ? 2 : 6))
+            {
+                continue;
+            }
+
+            var window = new SimulatedOperation
+            {
+                Command = random.OneIn(3) ? SimulatedCommand.CloseWindow : SimulatedCommand.OpenWindow,
+                Client = operation.Client,
+                Lane = operation.Lane,
+                Slot = operation.Slot,
+                Amount = random.Next(2),
+                SkipsTurn = random.OneIn(2),
+            };
+            if (operation.Command == SimulatedCommand.Step && random.OneIn(2))
+            {
+                // What a clean copies out under a step is clean before that has ended for a short time alone.
+                yield return window with { Command = SimulatedCommand.Clean, SkipsTurn = true, Slices = random.Next(48) };
+                window = window with { SkipsTurn = false };
+            }
+
+            yield return window;
+            if (window.Command == SimulatedCommand.CloseWindow && random.OneIn(2))
+            {
+                // Opened again for the step after the next: it misses what that one writes.
+                yield return window with { Command = SimulatedCommand.Step, Others = operation.Others, Tokens = DrawTokens(ref random), SkipsTurn = true };
+                yield return window with { Command = SimulatedCommand.OpenWindow, SkipsTurn = true };
+            }
+            else if (window.Command == SimulatedCommand.OpenWindow && random.OneIn(2))
+            {
+                // Gathered by a step that ends early; the blocks leave, and come back, while it still may be gathering.
+                yield return window with { Command = SimulatedCommand.Step, EndsEarly = true, SkipsTurn = true };
+                yield return window with { Command = SimulatedCommand.Evict, SkipsTurn = true };
+                yield return window with { Command = SimulatedCommand.Step, Others = operation.Others, Tokens = DrawTokens(ref random), SkipsTurn = true };
+            }
         }
     }
 

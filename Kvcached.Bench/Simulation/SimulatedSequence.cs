@@ -9,6 +9,9 @@ internal sealed class Expectation
     public bool IsRefused;
     public int NewTokens;
 
+    /// <summary>Layouts, one bit for each, whose contiguous windows the step uses.</summary>
+    public ulong Windows;
+
     /// <summary>Version of each token after the step.</summary>
     public uint[] Versions = new uint[64];
     public int Tokens;
@@ -28,6 +31,9 @@ internal sealed class SimulatedSequence(SequenceHandle handle, uint id)
     public readonly List<uint> Versions = [];
     public readonly Queue<PendingAct> Pending = new();
     public bool IsRefused;
+
+    /// <summary>Layouts, one bit for each, whose contiguous windows are open.</summary>
+    public ulong Windows;
 
     /// <summary>Tokens as the client counts them.</summary>
     public int BegunTokens;

@@ -42,6 +42,12 @@ public enum SimulatedCommand
     /// <summary>Restores the physical order of a sequence.</summary>
     RestoreOrder,
 
+    /// <summary>Opens a contiguous window of a sequence.</summary>
+    OpenWindow,
+
+    /// <summary>Closes one.</summary>
+    CloseWindow,
+
     /// <summary>What steps and transfers do to others: a block is dropped to make room.</summary>
     MakeRoom,
 
@@ -59,6 +65,7 @@ public sealed class SimulationCoverage
     private static readonly int _states = Enum.GetValues<BlockCondition>().Length;
 
     private readonly long[] _operations = new long[_commands];
+    private readonly long[] _windows = new long[Enum.GetValues<WindowEvent>().Length];
     private readonly long[] _met = new long[_commands * _states * 2];
 
     /// <summary>Steps that were refused.</summary>
@@ -103,11 +110,17 @@ public sealed class SimulationCoverage
     /// <summary>Operations of a kind.</summary>
     public long Operations(SimulatedCommand command) => _operations[(int)command];
 
+    /// <summary>How often something happened to contiguous windows.</summary>
+    public long Windows(WindowEvent what) => _windows[(int)what];
+
     /// <summary>How often a command met a state.</summary>
     public long Met(SimulatedCommand command, BlockCondition state, bool isLive) => _met[IndexOf(command, state, isLive)];
 
     /// <summary>Counts an operation.</summary>
     public void Count(SimulatedCommand command) => _operations[(int)command]++;
+
+    /// <summary>Counts what happened to contiguous windows.</summary>
+    public void Count(WindowEvent what, long times = 1) => _windows[(int)what] += times;
 
     /// <summary>Counts a block that a command meets.</summary>
     public void Meet(SimulatedCommand command, BlockCondition state, bool isLive) => _met[IndexOf(command, state, isLive)]++;
@@ -118,6 +131,11 @@ public sealed class SimulationCoverage
         for (var i = 0; i < _operations.Length; i++)
         {
             _operations[i] += other._operations[i];
+        }
+
+        for (var i = 0; i < _windows.Length; i++)
+        {
+            _windows[i] += other._windows[i];
         }
 
         for (var i = 0; i < _met.Length; i++)

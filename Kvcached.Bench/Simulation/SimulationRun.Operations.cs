@@ -45,6 +45,8 @@ public sealed partial class SimulationRun
             case SimulatedCommand.Commit:
                 Commit(client, sequence, operation.Amount);
                 break;
+            case SimulatedCommand.OpenWindow or SimulatedCommand.CloseWindow:
+                return SwitchWindow(client, sequence, operation.Amount, operation.Command);
             default:
                 Transfer(operation, lane, sequence);
                 break;
@@ -98,7 +100,7 @@ public sealed partial class SimulationRun
             var tokens = endsEarly ? 0 : operation.TokensOf(count);
             batch[count++] = new StepRequest(sequence.Handle, tokens);
             step.Sequences.Add(sequence);
-            step.Items.Add(new Expectation { SequenceId = sequence.Id, NewTokens = tokens });
+            step.Items.Add(new Expectation { SequenceId = sequence.Id, NewTokens = tokens, Windows = sequence.Windows });
         }
 
         if (count == 0)
@@ -124,6 +126,7 @@ public sealed partial class SimulationRun
 
         step.Number = lane.State.Begun;
         _coverage.Count(SimulatedCommand.Step);
+        NoteStatus(step);
         for (var i = 0; i < count; i++)
         {
             Note(step.Sequences[i], new PendingAct(step, i, 0, Free: false), lane.State.Number);
@@ -161,6 +164,14 @@ public sealed partial class SimulationRun
             Pool = _host.Pool.Address,
         });
         _steps.Add(step);
+        for (var layout = 0; layout < 2; layout++)
+        {
+            if (step.Items.Exists(item => Windows.IsOpen(item.Windows, layout)))
+            {
+                state.Windows!.Store(_commands, step.Number, layout, _host.Engine.WindowArguments(state, step.Number, layout));
+            }
+        }
+
         var begin = new TimelinePoint(_host.Timeline(state.Number, TimelineKind.Begin), step.Number);
         var end = new TimelinePoint(_host.Timeline(state.Number, TimelineKind.End), step.Number);
         if (!step.IsResolved)
@@ -184,6 +195,7 @@ public sealed partial class SimulationRun
     private void Free(SimulatedClient client, SimulatedSequence sequence)
     {
         _census.Meet(SimulatedCommand.Free, sequence.Handle);
+        NoteFreed(sequence);
         _host.Engine.Sequences.Free(client.State, sequence.Handle);
         client.Slots.AsSpan().Replace(sequence, null);
         _coverage.Count(SimulatedCommand.Free);
@@ -250,6 +262,7 @@ public sealed partial class SimulationRun
                 while (lane.Waiting.TryPeek(out var step) && CacheEngine.StatusOf(lane.State, step.Number) is not KvStepStatus.Busy and var status)
                 {
                     step.Status = status;
+                    NoteStatus(step);
                     lane.Waiting.Dequeue();
                     _coverage.BusySteps += status == KvStepStatus.Accepted ? 1 : 0;
                 }
@@ -282,9 +295,9 @@ public sealed partial class SimulationRun
     {
         var state = _host.Engine.State.Sequences.Find(sequence.Handle)!;
         sequence.BegunTokens = state.BegunTokens;
-        if (sequence.Pending.Count == 0 && (state.Tokens != sequence.Versions.Count || state.BegunTokens != state.Tokens || state.Refused != sequence.IsRefused))
+        if (sequence.Pending.Count == 0 && (state.Tokens != sequence.Versions.Count || state.BegunTokens != state.Tokens || state.Refused != sequence.IsRefused || state.OpenWindows != sequence.Windows))
         {
-            throw new InvalidOperationException($"Sequence {sequence.Id} has {state.Tokens} tokens ({state.BegunTokens} begun, refused: {state.Refused}); the program knows of {sequence.Versions.Count} (refused: {sequence.IsRefused}).");
+            throw new InvalidOperationException($"Sequence {sequence.Id} has {state.Tokens} tokens ({state.BegunTokens} begun, refused: {state.Refused}, windows: {state.OpenWindows}); the program knows of {sequence.Versions.Count} (refused: {sequence.IsRefused}, windows: {sequence.Windows}).");
         }
     }
 }

@@ -51,7 +51,7 @@ public sealed partial class SimulationRun : IDisposable
             ForgetsOrder = DroppedOrder.QueueOrdersOf(options.Dropped),
             ForgetsObservation = DroppedOrder.ObservedOf(options.Dropped),
             Trace = options.Trace,
-            Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number]), new PageTableKernel()],
+            Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number]), new PageTableKernel(), .. WindowKernel.All],
         });
         _dropping = new WaitDroppingDevice(_sim, DroppedOrder.WaitsOf(options.Dropped));
         _host = new EngineHost(_dropping, new EngineSizes
@@ -131,6 +131,7 @@ public sealed partial class SimulationRun : IDisposable
         _coverage.Compacted = counters.CompactedBlocks;
         _coverage.Cleaned = counters.CleanedBlocks;
         _coverage.RefusedSteps = counters.RefusedSteps;
+        AddWindows(in counters);
         long dropped = 0, implied = 0;
         for (var reason = 0; reason < WaitDroppingDevice.Reasons; reason++)
         {
@@ -179,11 +180,11 @@ public sealed partial class SimulationRun : IDisposable
             windows[i] = setup.Layouts[i].Window;
         }
 
-        var client = new SimulatedClient(state, engine.RegisterModel(state, shapes, windows), shapes.Length);
+        var client = new SimulatedClient(state, engine.RegisterModel(state, shapes, windows), shapes.Length, setup);
         _shapes.Add(shapes);
         foreach (var depth in setup.LaneDepths)
         {
-            var lane = _host.OpenLane(state, new KvLaneOptions { Depth = depth, MaxBatch = ProgramSetup.MaxBatch, MaxLayouts = 2, MaxPages = setup.HasPageTables ? MaxPages : 0 });
+            var lane = _host.OpenLane(state, new KvLaneOptions { Depth = depth, MaxBatch = ProgramSetup.MaxBatch, MaxLayouts = 2, MaxPages = setup.HasPageTables ? MaxPages : 0, Windows = setup.HasWindows });
             // The client's own queue: no wait of the engine's stands on it that could be dropped.
             client.Lanes.Add(new SimulatedLane(lane, _sim.CreateQueue($"lane {lane.Number} compute")));
         }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Kvcached.Engine;
 using Kvcached.Sequences;
 using Kvcached.Tables;
@@ -17,7 +18,7 @@ internal sealed class StepDemand
             if (!sequence.Refused)
             {
                 _sequences.Add(sequence);
-                AddSequence(state, sequence, item.NewTokens);
+                AddSequence(state, sequence, item);
             }
         }
     }
@@ -40,7 +41,7 @@ internal sealed class StepDemand
     /// <summary>Whether a sequence is one of the step's.</summary>
     public bool Has(SequenceState? sequence) => sequence is not null && _sequences.Contains(sequence);
 
-    private void AddSequence(EngineState state, SequenceState sequence, int newTokens)
+    private void AddSequence(EngineState state, SequenceState sequence, in StepItemState item)
     {
         Pinned += sequence.ResidentBytes;
         PinnedRows += sequence.RowBytes;
@@ -48,10 +49,15 @@ internal sealed class StepDemand
         for (var r = 0; r < layouts.Length; r++)
         {
             var row = sequence.Rows[r];
-            var count = layouts[r].BlocksFor(sequence.Tokens + newTokens);
+            var count = layouts[r].BlocksFor(sequence.Tokens + item.NewTokens);
             var blocks = row.Missing + count - row.Count;
             Pinned += blocks * layouts[r].BlockBytes;
             Add(Blocks, layouts[r].PoolLayout, blocks);
+            if (Windows.IsOpen(item.Windows, r))
+            {
+                AddWindow(state, row.Window!, (sequence.Tokens + item.NewTokens) * (long)layouts[r].Window.TokenStride);
+            }
+
             for (var i = 0; i < row.FirstVisible; i++)
             {
                 HasUnseen |= state.Blocks[row[i]].IsResident;
@@ -62,6 +68,19 @@ internal sealed class StepDemand
                 PinnedRows += RowHeap.BytesOf(RowHeap.CapacityFor(count));
                 Add(Rows, state.Rows.LayoutOf(RowHeap.CapacityFor(count)), 1);
             }
+        }
+    }
+
+    /// <summary>A window that is too small needs a run of units: the next power of two, of which what it has comes free.</summary>
+    private void AddWindow(EngineState state, SequenceWindow window, long tokenBytes)
+    {
+        var unit = state.Options.UnitBytes;
+        var bytes = (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(1, (tokenBytes + unit - 1) / unit)) * unit;
+        var has = window.HasBytes ? unit << window.Order : 0;
+        if (bytes > has)
+        {
+            Pinned += bytes - has;
+            Add(Blocks, state.Pool.AddLayout(bytes), 1);
         }
     }
 

@@ -1,4 +1,5 @@
 using Kvcached.Devices.Sim;
+using Kvcached.Engine;
 using Kvcached.Kernels;
 
 namespace Kvcached.Bench.Simulation;
@@ -20,7 +21,8 @@ internal readonly struct StepKernelArguments
 /// <summary>
 /// The kernel of a simulated step. It reads views, entries and blocks from simulated memory as its slices run, checks the stamps of every
 /// token before the step's own, and writes those. Slices alternate: read one sequence's layout, write it. Where the layout has page tables, blocks
-/// are found by them alone: by the block table to read, by the CSR form to write.
+/// are found by them alone: by the block table to read, by the CSR form to write. Where the sequence has a contiguous window, tokens are read in window
+/// and blocks, and written to the window: what stores them stands behind.
 /// </summary>
 internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<SimulatedStep, KvShape[]> shapesOf) : SimKernel("step")
 {
@@ -36,10 +38,16 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
         var shape = shapes[layout];
         var table = shape.PageShift == 0 ? default : step.Lane.State.PageTables!.TableOf(step.Number, layout);
         var view = context.Read<SequenceView>(arguments.Views + ((ulong)layout * arguments.LayoutStride) + ((ulong)item * SequenceView.Bytes));
+        var window = step.Lane.State.Windows is { } ring ? context.Read<ulong>(ring.AddressesOf(step.Number, layout) + ((ulong)item * sizeof(ulong))) : 0;
         var writes = (slice & 1) != 0;
         if (!writes)
         {
             Check(ref context, view, expectation, shape);
+        }
+
+        if ((window != 0) != (!expectation.IsRefused && Windows.IsOpen(expectation.Windows, layout)))
+        {
+            context.Fail($"the window of sequence {expectation.SequenceId} (refused: {expectation.IsRefused}), layout {layout}, is 0x{window:x}; open are those of mask {expectation.Windows}");
         }
 
         if (table.MaxPages > 0)
@@ -53,11 +61,20 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
             var end = writes ? expectation.Tokens : firstNew;
             for (var token = writes ? firstNew : (int)(view.FirstVisibleBlock << (int)shape.TokensPerBlockShift); token < end; token++)
             {
+                if (window != 0)
+                {
+                    Token(ref context, window + ((ulong)token * WindowShape.Of(shape).TokenStride), view, expectation, layout, token, writes);
+                    if (writes)
+                    {
+                        continue;
+                    }
+                }
+
                 var block = (uint)token >> (int)shape.TokensPerBlockShift;
                 var offset = table.MaxPages == 0
                     ? (ulong)context.Read<uint>(arguments.Entries + ((view.RowStart + (ulong)block) * sizeof(uint))) * KvShape.GranuleBytes
                     : (ulong)PageOf(ref context, table, item, view, block, isCsr: writes) * shape.BlockBytes;
-                Token(ref context, arguments.Pool + offset, view, expectation, shape, layout, token, writes);
+                Token(ref context, arguments.Pool + offset + (((ulong)token & (shape.TokensPerBlock - 1)) * shape.TokenStride), view, expectation, layout, token, writes);
             }
         }
 
@@ -97,9 +114,8 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
 
     private static int Read(ref SimKernelContext context, ulong array, int index) => context.Read<int>(array + ((ulong)index * sizeof(int)));
 
-    private static void Token(ref SimKernelContext context, ulong block, in SequenceView view, Expectation expectation, in KvShape shape, int layout, int token, bool write)
+    private static void Token(ref SimKernelContext context, ulong place, in SequenceView view, Expectation expectation, int layout, int token, bool write)
     {
-        var place = block + (((ulong)token & (shape.TokensPerBlock - 1)) * shape.TokenStride);
         var stamp = StampOf(view.SequenceId, token, expectation.Versions[token], layout);
         if (write)
         {
@@ -107,7 +123,7 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
         }
         else if (context.Read<ulong>(place) is var found && found != stamp)
         {
-            context.Fail($"token {token} of sequence {view.SequenceId}, layout {layout}, 0x{block:x}: found 0x{found:x}, expected 0x{stamp:x} (version {expectation.Versions[token]})");
+            context.Fail($"token {token} of sequence {view.SequenceId}, layout {layout}, 0x{place:x}: found 0x{found:x}, expected 0x{stamp:x} (version {expectation.Versions[token]})");
         }
     }
 

@@ -409,6 +409,26 @@ public class ContiguousWindowTests
     }
 
     [Fact]
+    public void A_window_that_a_busy_step_was_given_goes_to_whoever_needs_room()
+    {
+        var (rig, lane) = Open(units: 3, coldBlocks: 0);
+        var (filler, other) = (Party.Open(rig), Party.Open(rig));
+        rig.Accept(filler.Lane, (filler.Create(), 32));
+        var sequence = rig.Create();
+        rig.Engine.Sequences.OpenWindow(rig.Client, sequence, 0);
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(lane, (sequence, 4)));
+        Assert.Equal(Unit, rig.Engine.State.WindowBytes);
+        for (var turn = 0; turn < RoomReservation.FirstPatience; turn++)
+        {
+            rig.Engine.Turn();
+        }
+
+        Assert.Equal(KvStepStatus.Accepted, rig.Begin(other.Lane, (other.Create(), 4)));
+
+        Assert.Equal(0, rig.Engine.State.WindowBytes);
+    }
+
+    [Fact]
     public void What_makes_no_sense_is_told()
     {
         var (rig, lane) = Open(units: 4);

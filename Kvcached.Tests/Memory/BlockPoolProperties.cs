@@ -129,6 +129,24 @@ public class BlockPoolProperties
     }
 
     [Fact]
+    public void Bytes_of_a_segment_that_is_free_units_again_are_counted_until_they_are_observed()
+    {
+        var points = new PointModel();
+        var pool = new BlockPool(2 * UnitBytes, UnitBytes, points.Timelines);
+        pool.EnsureLane(2);
+        var (large, small) = (pool.AddLayout(2 * UnitBytes), pool.AddLayout(1024));
+        pool.Free(Allocate(pool, large), points.FrontierOf([EndOf(1, 1)]));
+        Assert.Equal((2 * UnitBytes, 0L), (pool.PendingBytesOf(1), pool.PendingBytesOf(2)));
+
+        Assert.True(pool.TryAllocate(small, 1, out _, out _));
+
+        Assert.Equal((UnitBytes, 0L), (pool.PendingBytesOf(1), pool.PendingBytesOf(2)));
+        points.Timelines.Observe(EndOf(1, 1).Timeline, 1);
+        pool.Promote();
+        Assert.Equal(0, pool.PendingBytesOf(1));
+    }
+
+    [Fact]
     public void Bytes_that_wait_for_several_lanes_are_accounted_to_one_of_a_client_that_they_still_wait_for()
     {
         var points = new PointModel();

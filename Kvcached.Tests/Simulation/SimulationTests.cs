@@ -60,8 +60,8 @@ public sealed class SimulationTests
     {
         var noticed = _plain with { Dropped = [DroppedOrder.Parse("wait CopyOutAfterWriter")] };
         Assert.Equal(SimulationOutcome.Violation, SimulationRun.Run(noticed).Outcome);
-        var implied = _plain with { Dropped = [DroppedOrder.Parse("queue lane in: lane Begin before lane In")] };
-        Assert.Equal(SimulationOutcome.Pass, SimulationRun.Run(implied).Outcome);
+        var missedByNone = _plain with { Dropped = [DroppedOrder.Parse("queue lane in: lane Begin before lane In")] };
+        Assert.Equal(SimulationOutcome.Pass, SimulationRun.Run(missedByNone).Outcome);
     }
 
     [Fact]

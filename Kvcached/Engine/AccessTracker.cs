@@ -138,7 +138,7 @@ internal sealed class AccessTracker(TimelineTable timelines)
 
         frontier.Add(block.Writer, timelines);
         frontier.Add(block.CopyOut, timelines);
-        if (block.IsWindow)
+        if (block.IsWindow && !RuleFaults.Is(RuleFault.FreshWindowForgetsFrontier))
         {
             // No step has waited yet for what it has got since the last one.
             frontier.Add(sequence.Rows[block.Row].Window!.Fresh.Points, timelines);

@@ -55,6 +55,7 @@ internal struct EngineCounters
     public long ReorderedBlocks;
     public long Copies;
     public long WindowsGrown;
+    public long WindowsHalved;
     public long WindowsMoved;
     public long WindowsDropped;
     public long BytesGathered;
@@ -76,6 +77,7 @@ internal struct EngineCounters
         ReorderedBlocks = a.ReorderedBlocks - b.ReorderedBlocks,
         Copies = a.Copies - b.Copies,
         WindowsGrown = a.WindowsGrown - b.WindowsGrown,
+        WindowsHalved = a.WindowsHalved - b.WindowsHalved,
         WindowsMoved = a.WindowsMoved - b.WindowsMoved,
         WindowsDropped = a.WindowsDropped - b.WindowsDropped,
         BytesGathered = a.BytesGathered - b.BytesGathered,

@@ -70,12 +70,12 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         return true;
     }
 
-    /// <summary>Empties the units behind a run that is its buddy's lower half, so that it can double where it lies.</summary>
-    /// <returns>False if it is the upper half, or something keeps them.</returns>
-    public bool TryEmptyBehind(int start, int order, LaneState lane)
+    /// <summary>Empties the units behind a run that starts where one of a larger order may, so that it can grow to that where it lies.</summary>
+    /// <returns>False if none may start there, or something keeps them.</returns>
+    public bool TryEmptyBehind(int start, int order, int larger, LaneState lane)
     {
-        var (behind, units) = (start + (1 << order), 1 << order);
-        return (start & units) == 0 && behind + units <= state.Pool.Units.Count && _victims.CanEmpty(behind, units, lane) && TryEmpty(behind, units, lane);
+        var (behind, units) = (start + (1 << order), (1 << larger) - (1 << order));
+        return (start & ((1 << larger) - 1)) == 0 && behind + units <= state.Pool.Units.Count && _victims.CanEmpty(behind, units, lane) && TryEmpty(behind, units, lane);
     }
 
     private bool TryDropWindow(LaneState lane)

@@ -167,7 +167,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         if (windows.BytesOf(window) < windows.BytesOf(order))
         {
             demand.NewBytes += windows.BytesOf(order);
-            demand.NewlyPinned += windows.BytesOf(order) - windows.UnpinnedBytesOf(sequence, window);
+            demand.NewlyPinned += RuleFaults.Is(RuleFault.WindowNotMeasured) ? 0 : windows.BytesOf(order) - windows.UnpinnedBytesOf(sequence, window);
         }
 
         demand.Bytes += Math.Max(windows.BytesOf(order), windows.BytesOf(window));
@@ -276,18 +276,9 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         }
 
         var isFree = windows.TryAllocate(order, lane, out var bytes, out var frontier);
-        while (!isFree && window.HasBytes && room.TryEmptyBehind(windows.RunOf(window), window.Order, lane))
+        if (!isFree && window.HasBytes && room.TryEmptyBehind(windows.RunOf(window), window.Order, order, lane) && windows.TryGrow(sequence, window, order, lane))
         {
-            var before = window.Order;
-            if (windows.TryGrow(sequence, window, order, lane))
-            {
-                return true;
-            }
-
-            if (window.Order == before)
-            {
-                break;
-            }
+            return true;
         }
 
         state.Counters.WindowsMoved += window.HasBytes ? 1 : 0;

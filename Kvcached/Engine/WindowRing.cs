@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
+using Kvcached.Memory;
 
 namespace Kvcached.Engine;
 
@@ -30,7 +31,7 @@ internal sealed class WindowRing(KvLaneOptions options, DeviceMemory memory, Dev
     /// <summary>Forgets what an earlier step staged.</summary>
     public void Clear(ulong step, int layouts, int batch)
     {
-        for (var layout = 0; layout < layouts; layout++)
+        for (var layout = 0; layout < layouts && !RuleFaults.Is(RuleFault.WindowAddressLeft); layout++)
         {
             StagedAddresses(step, layout)[..batch].Clear();
         }
@@ -55,7 +56,11 @@ internal sealed class WindowRing(KvLaneOptions options, DeviceMemory memory, Dev
         return arguments with { Windows = addresses, FirstTokens = addresses + ((ulong)options.MaxBatch * sizeof(ulong)) };
     }
 
-    private long OffsetOf(ulong step, int layout) => (((long)(step % (ulong)options.Depth) * options.MaxLayouts) + layout) * BytesOfLayout(options);
+    private long OffsetOf(ulong step, int layout)
+    {
+        var slots = RuleFaults.Is(RuleFault.WindowSlotReusedEarly) ? 1UL : (ulong)options.Depth;
+        return (((long)(step % slots) * options.MaxLayouts) + layout) * BytesOfLayout(options);
+    }
 
     private static long BytesOfLayout(KvLaneOptions options) =>
         ((options.MaxBatch * (long)(sizeof(ulong) + sizeof(uint))) + Alignment - 1) / Alignment * Alignment;

@@ -80,10 +80,13 @@ internal sealed class Windows(EngineState state)
     public long UnpinnedBytesOf(SequenceState sequence, SequenceWindow window) =>
         window.HasBytes && FrontierOf(sequence, window).Points.IsEmpty ? BytesOf(window.Order) : 0;
 
-    /// <summary>Hands out a run of units that are free: the lower half of a larger one, if there is one, so that the window can grow into the upper half.</summary>
+    /// <summary>
+    /// Hands out a run of units that are free: the lower half of a larger one, if there is one that waits for no lane, so that the window can grow into the
+    /// upper half.
+    /// </summary>
     public bool TryAllocate(int order, LaneState lane, out BlockAddress bytes, out Frontier frontier)
     {
-        if (order + 1 < _poolLayouts.Length && state.Pool.TryAllocate(_poolLayouts[order + 1], lane.Number, out bytes, out frontier))
+        if (order + 1 < _poolLayouts.Length && state.Pool.TryAllocate(_poolLayouts[order + 1], Point.BackgroundLane, out bytes, out frontier))
         {
             state.Pool.Halve(bytes, _poolLayouts[order], in frontier);
             return true;
@@ -92,22 +95,22 @@ internal sealed class Windows(EngineState state)
         return state.Pool.TryAllocate(_poolLayouts[order], lane.Number, out bytes, out frontier);
     }
 
-    /// <summary>Grows a window in place to an order, as far as the units behind it can be had.</summary>
+    /// <summary>Grows a window in place to an order, if all units behind it can be had.</summary>
     /// <returns>Whether it has that order.</returns>
     public bool TryGrow(SequenceState sequence, SequenceWindow window, int order, LaneState lane)
     {
-        while (window.HasBytes && window.Order < order)
+        if (!window.HasBytes || (window.Order < order && !state.Pool.CanGrow(state.Blocks[window.Block].Device, order, lane.Number)))
         {
-            if (!state.Pool.TryDouble(state.Blocks[window.Block].Device, _poolLayouts[window.Order + 1], lane.Number, ref window.Fresh))
-            {
-                return false;
-            }
+            return false;
+        }
 
+        while (window.Order < order && state.Pool.TryDouble(state.Blocks[window.Block].Device, _poolLayouts[window.Order + 1], lane.Number, ref window.Fresh))
+        {
             Resize(sequence, window, window.Order + 1);
             state.Counters.WindowsGrown++;
         }
 
-        return window.HasBytes;
+        return window.Order >= order;
     }
 
     /// <summary>Gives up a window's bytes: they are free with their frontier.</summary>
@@ -123,7 +126,7 @@ internal sealed class Windows(EngineState state)
         state.Blocks.Delete(window.Block);
         state.Windows--;
         window.Block = -1;
-        window.Tokens = 0;
+        window.Tokens = RuleFaults.Is(RuleFault.EmptiedWindowCurrent) ? window.Tokens : 0;
         window.Fresh = default;
     }
 
@@ -171,6 +174,7 @@ internal sealed class Windows(EngineState state)
         {
             state.Pool.Halve(state.Blocks[window.Block].Device, _poolLayouts[window.Order - 1], FrontierOf(sequence, window));
             Resize(sequence, window, window.Order - 1);
+            state.Counters.WindowsHalved++;
         }
     }
 
@@ -185,6 +189,11 @@ internal sealed class Windows(EngineState state)
         state.Pool.SetHolder(bytes, window.Block);
         state.Windows++;
         Add(sequence, BytesOf(order));
+        if (!sequence.IsListed && !RuleFaults.Is(RuleFault.WindowNotListed))
+        {
+            // Should the step turn out Busy, the run is to be found.
+            state.Policy.Touch(sequence);
+        }
     }
 
     /// <summary>A step that is being committed uses a window.</summary>
@@ -192,7 +201,7 @@ internal sealed class Windows(EngineState state)
     public (long Offset, int First) Commit(Submission publish, SequenceState sequence, int r, int newTokens, Point end)
     {
         var window = sequence.Rows[r].Window!;
-        var first = window.Tokens;
+        var first = RuleFaults.Is(RuleFault.WindowMissesAppend) && window.Tokens > 0 ? sequence.Tokens : window.Tokens;
         state.Tracker.Window(publish, sequence, in window.Fresh, isGathered: first < sequence.Tokens, end);
         state.Counters.BytesGathered += (sequence.Tokens - first) * (long)state.LayoutOf(sequence, r).Window.TokenStride;
         window.Fresh = default;

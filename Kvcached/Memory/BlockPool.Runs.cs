@@ -3,6 +3,27 @@ namespace Kvcached.Memory;
 /// <summary>Blocks that are whole segments of 2^k units: they double and halve where they lie, by buddies.</summary>
 internal sealed partial class BlockPool
 {
+    /// <summary>Whether a block can double in place until it has an order: all units behind it are free, and usable by the lane.</summary>
+    public bool CanGrow(BlockAddress address, int order, int lane)
+    {
+        var segment = Units[address.Segment];
+        var end = segment.StartUnit + (1 << order);
+        if ((segment.StartUnit & ((1 << order) - 1)) != 0 || end > Units.Count)
+        {
+            return false;
+        }
+
+        for (var unit = segment.StartUnit + segment.Units; unit < end; unit += Units[unit].Units)
+        {
+            if (!(Units[unit] is { State: SegmentState.Free } or { Used: 0 }) || !IsUsableBy(Units[unit], lane))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>Doubles a block in place, if it is its buddy's lower half and all of the upper one is free and usable by the lane.</summary>
     /// <param name="address">The block: it stays where it is.</param>
     /// <param name="layout">The layout of twice its size.</param>
@@ -18,7 +39,11 @@ internal sealed partial class BlockPool
         }
 
         Count(segment, -1);
-        frontier.Add(upper.Frontier.Points, _timelines);
+        if (!RuleFaults.Is(RuleFault.GrownWithoutFrontier))
+        {
+            frontier.Add(upper.Frontier.Points, _timelines);
+        }
+
         segment.Frontier.Add(upper.Frontier.Points, _timelines);
         upper.State = SegmentState.Interior;
         segment.Order++;
@@ -44,7 +69,7 @@ internal sealed partial class BlockPool
         upper.Carve(layout, blockCapacity: 1);
         upper.Used = upper.Fresh = 1;
         Count(upper, 1);
-        Free(new BlockAddress(upper.StartUnit, 0), frontier);
+        Free(new BlockAddress(upper.StartUnit, 0), RuleFaults.Is(RuleFault.HalfWithoutFrontier) ? default : frontier);
     }
 
     /// <summary>Counts a segment that is one block, or no longer does.</summary>

@@ -106,7 +106,7 @@ internal sealed partial class BlockPool
                     segment.Frontier.Add(_pending.FrontierOf(segment, block).Points, _timelines);
                 }
 
-                _pending.Remove(segment, block);
+                segment.WaitingBytes += _pending.Remove(segment, block);
             }
         }
 

@@ -97,13 +97,14 @@ internal sealed partial class BlockPool
 
     public int BlocksPerSegment(int layout) => _layouts[layout].Capacity;
 
-    /// <summary>Bytes that wait for points of a lane.</summary>
-    public long PendingBytesOf(int lane) => _pending.BytesOf(lane);
+    /// <summary>Bytes that were given back and wait for points of a lane: as blocks, or in runs of units that segments of such have become.</summary>
+    public long PendingBytesOf(int lane) => _pending.BytesOf(lane) + (RuleFaults.Is(RuleFault.WaitingRunNotPinned) ? 0 : Units.WaitingBytesOf(lane));
 
     public void EnsureLane(int lane)
     {
         _lanes = Math.Max(_lanes, lane + 1);
         _pending.EnsureSize(_layouts.Length, _lanes);
+        Units.EnsureLane(lane);
     }
 
     /// <summary>Adds a block size, or finds it: blocks of one size share segments, whoever's they are. Returns its number.</summary>

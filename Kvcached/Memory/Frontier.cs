@@ -72,6 +72,20 @@ internal readonly record struct FrontierHome
     /// <summary>Whether a lane may enqueue use of the bytes ahead.</summary>
     public bool IsUsableBy(int lane) => Lane == Observed || Lane == Point.BackgroundLane || Lane == lane || RuleFaults.Is(RuleFault.ForeignStepAwaited);
 
+    /// <summary>The first lane, other than the background's, that bytes wait for: those that they wait for otherwise are of the same client.</summary>
+    public static int AccountLaneOf(ReadOnlySpan<Point> points, TimelineTable timelines)
+    {
+        foreach (var point in points)
+        {
+            if (point.Lane != Point.BackgroundLane && !timelines.IsObserved(point))
+            {
+                return point.Lane;
+            }
+        }
+
+        return Point.BackgroundLane;
+    }
+
     public static FrontierHome Of(ReadOnlySpan<Point> points, TimelineTable timelines)
     {
         var home = Observed;

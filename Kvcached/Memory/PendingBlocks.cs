@@ -71,25 +71,11 @@ internal sealed class PendingBlocks(TimelineTable timelines)
         n.Block = block;
         n.Frontier = frontier;
         n.Bytes = bytes;
-        n.AccountLane = home.IsMixed ? FirstClientLane(in frontier) : home.Lane;
+        n.AccountLane = home.IsMixed ? FrontierHome.AccountLaneOf(frontier.Points, timelines) : home.Lane;
         _bytesByLane[n.AccountLane] += bytes;
         segment.Uses[block] = BlockUse.Pending(node);
         Append(node, (segment.Layout * (_lanes + 1)) + (home.IsMixed ? _lanes : home.Lane));
         Count++;
-    }
-
-    /// <summary>The first lane, other than the background's, that bytes wait for: those that they wait for otherwise are of the same client.</summary>
-    private int FirstClientLane(in Frontier frontier)
-    {
-        foreach (var point in frontier.Points)
-        {
-            if (point.Lane != Point.BackgroundLane && !timelines.IsObserved(point))
-            {
-                return point.Lane;
-            }
-        }
-
-        return Point.BackgroundLane;
     }
 
     /// <summary>Takes the oldest block of a layout that the lane may use enqueue-ahead.</summary>
@@ -117,7 +103,14 @@ internal sealed class PendingBlocks(TimelineTable timelines)
     public ref readonly Frontier FrontierOf(Segment segment, int block) => ref _nodes[segment.Uses[block].Node].Frontier;
 
     /// <summary>Forgets a pending block, whose segment takes its frontier over.</summary>
-    public void Remove(Segment segment, int block) => Remove(segment.Uses[block].Node);
+    /// <returns>Bytes of it that were accounted to a client's lane.</returns>
+    public long Remove(Segment segment, int block)
+    {
+        ref var n = ref _nodes[segment.Uses[block].Node];
+        var bytes = n.AccountLane == Point.BackgroundLane ? 0 : n.Bytes;
+        Remove(segment.Uses[block].Node);
+        return bytes;
+    }
 
     /// <summary>Hands blocks whose frontiers have been observed to <paramref name="pool"/>.</summary>
     public void Promote(BlockPool pool)

@@ -157,6 +157,36 @@ internal enum RuleFault
 
     /// <summary>A handle of another client is as good as one's own.</summary>
     OwnerNotChecked,
+
+    /// <summary>A slot of windows' addresses is used again before the step that had it has been observed as ended.</summary>
+    WindowSlotReusedEarly,
+
+    /// <summary>The address of a window that an earlier step staged is published for a sequence that has none.</summary>
+    WindowAddressLeft,
+
+    /// <summary>The upper half of a window that a truncate halves is free at once.</summary>
+    HalfWithoutFrontier,
+
+    /// <summary>A window grows over units without waiting for what uses them.</summary>
+    GrownWithoutFrontier,
+
+    /// <summary>A window that was given up is believed to have its tokens when it has bytes again.</summary>
+    EmptiedWindowCurrent,
+
+    /// <summary>A window is believed to have tokens that steps wrote which did not use it.</summary>
+    WindowMissesAppend,
+
+    /// <summary>A window is not measured against what its client may pin.</summary>
+    WindowNotMeasured,
+
+    /// <summary>A window whose bytes no step has used yet forgets what these wait for.</summary>
+    FreshWindowForgetsFrontier,
+
+    /// <summary>A window that a Busy step was given is found by nobody who needs room.</summary>
+    WindowNotListed,
+
+    /// <summary>Bytes that wait for a client's points are not counted as pinned once their segment is free units again.</summary>
+    WaitingRunNotPinned,
 }
 
 /// <summary>Constant false, and compiled away, but in the assembly that is built to be wrong.</summary>

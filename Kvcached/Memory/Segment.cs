@@ -28,6 +28,10 @@ internal sealed class Segment(int startUnit)
     /// <summary>Points to be reached before bytes of the run that nobody has used since it was freed may be overwritten.</summary>
     public PointSet Frontier = new();
 
+    /// <summary>The lane that a free run is accounted to while it waits for points, and the bytes of it that were accounted to a client before it was free.</summary>
+    public int WaitingLane;
+    public long WaitingBytes;
+
     /// <summary>Neighbours in the one list that the run is on.</summary>
     public Segment? Previous;
     public Segment? Next;
@@ -63,6 +67,7 @@ internal sealed class Segment(int startUnit)
     public void Carve(int layout, int blockCapacity)
     {
         State = SegmentState.InUse;
+        WaitingBytes = 0;
         Layout = layout;
         BlockCapacity = blockCapacity;
         Used = 0;

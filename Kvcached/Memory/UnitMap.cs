@@ -18,6 +18,7 @@ internal sealed class UnitMap
     private readonly RunLists _ready = new(ReadyMark);
     private readonly RunLists _absent = new(AbsentMark);
     private SegmentList _waiting;
+    private long[] _waitingByLane = [];
 
     /// <summary>Makes the units.</summary>
     /// <param name="units">Addresses that there are.</param>
@@ -48,6 +49,17 @@ internal sealed class UnitMap
     public bool IsAbsent(Segment run) => _absent.Contains(run);
 
     public bool HasWaiting => _waiting.Head is not null;
+
+    /// <summary>Bytes given back in free runs that wait for points of a lane.</summary>
+    public long WaitingBytesOf(int lane) => lane < _waitingByLane.Length ? _waitingByLane[lane] : 0;
+
+    public void EnsureLane(int lane)
+    {
+        if (lane >= _waitingByLane.Length)
+        {
+            Array.Resize(ref _waitingByLane, lane + 1);
+        }
+    }
 
     /// <summary>The run that starts at a unit, or an interior unit.</summary>
     public Segment this[int unit] => _units[unit];
@@ -102,7 +114,7 @@ internal sealed class UnitMap
         {
             if (run.Order >= order && IsUsable(run, lane))
             {
-                _waiting.Remove(run);
+                StopWaiting(run);
                 Split(run, order);
                 return run;
             }
@@ -161,7 +173,8 @@ internal sealed class UnitMap
             var next = run.Next;
             if (run.Frontier.Prune(_timelines))
             {
-                _waiting.Remove(run);
+                StopWaiting(run);
+                run.WaitingBytes = 0;
                 AddMerged(run, _ready);
             }
 
@@ -175,6 +188,8 @@ internal sealed class UnitMap
         while (run.Order > order)
         {
             var upper = Halve(run);
+            upper.WaitingBytes = run.WaitingBytes / 2;
+            run.WaitingBytes -= upper.WaitingBytes;
             upper.Frontier.Clear();
             if (!RuleFaults.Is(RuleFault.SplitForgetsFrontier))
             {
@@ -206,17 +221,33 @@ internal sealed class UnitMap
     {
         if (!run.Frontier.Prune(_timelines))
         {
-            run.State = SegmentState.Free;
-            _waiting.Add(run);
+            Wait(run);
         }
         else if (merge)
         {
+            run.WaitingBytes = 0;
             AddMerged(run, _ready);
         }
         else
         {
+            run.WaitingBytes = 0;
             _ready.Add(run);
         }
+    }
+
+    private void Wait(Segment run)
+    {
+        run.State = SegmentState.Free;
+        run.WaitingLane = FrontierHome.AccountLaneOf(run.Frontier.Points, _timelines);
+        EnsureLane(run.WaitingLane);
+        _waitingByLane[run.WaitingLane] += run.WaitingBytes;
+        _waiting.Add(run);
+    }
+
+    private void StopWaiting(Segment run)
+    {
+        _waitingByLane[run.WaitingLane] -= run.WaitingBytes;
+        _waiting.Remove(run);
     }
 
     /// <summary>Merges a run with its buddies of the same kind.</summary>
@@ -292,7 +323,7 @@ internal sealed class UnitMap
         }
         else
         {
-            _waiting.Remove(run);
+            StopWaiting(run);
         }
     }
 }
