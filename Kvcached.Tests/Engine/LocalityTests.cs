@@ -135,13 +135,32 @@ public class LocalityTests
         var rig = new EngineRig(poolBlocks: 16);
         var (lane, (a, _)) = Interleave(rig);
         rig.ObserveAll();
+        rig.Engine.Sequences.Truncate(rig.Client, a, 12);
         rig.Accept(lane, (a, 1));
         rig.Take();
 
-        Assert.Equal(4, rig.Engine.Transfers.RestoreOrder(lane, a));
+        Assert.Equal(3, rig.Engine.Transfers.RestoreOrder(lane, a));
 
         Assert.Empty(Assert.Single(rig.Take()).Waits);
         Assert.Equal(2, rig.StateOf(a).Rows[0].Runs);
+    }
+
+    [Fact]
+    public void Cold_slots_are_taken_in_their_order_and_blocks_go_out_in_one_copy()
+    {
+        var rig = new EngineRig(poolBlocks: 8);
+        var lane = rig.OpenLane(depth: 8);
+        var (a, b) = (rig.Create(), rig.Create());
+        rig.Accept(lane, (a, 16));
+        rig.Engine.Transfers.Clean(lane, a);
+        rig.ObserveAll();
+        rig.Engine.Sequences.Free(rig.Client, a);
+        rig.Accept(lane, (b, 16));
+
+        rig.Engine.Transfers.Clean(lane, b);
+
+        var clean = Assert.Single(rig.Take());
+        Assert.Equal((1, 4), (clean.Commands.Length, clean.CopiedBlocks));
     }
 
     [Fact]
