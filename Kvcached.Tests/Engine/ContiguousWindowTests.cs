@@ -412,7 +412,7 @@ public class ContiguousWindowTests
     public void A_window_that_a_busy_step_was_given_goes_to_whoever_needs_room()
     {
         var (rig, lane) = Open(units: 3, coldBlocks: 0);
-        var (filler, other) = (Party.Open(rig), Party.Open(rig));
+        var (filler, other) = (Party.Open(rig), Party.Open(rig, EngineRig.Layout(blockBytes: Unit)));
         rig.Accept(filler.Lane, (filler.Create(), 32));
         var sequence = rig.Create();
         rig.Engine.Sequences.OpenWindow(rig.Client, sequence, 0);
@@ -426,6 +426,20 @@ public class ContiguousWindowTests
         Assert.Equal(KvStepStatus.Accepted, rig.Begin(other.Lane, (other.Create(), 4)));
 
         Assert.Equal(0, rig.Engine.State.WindowBytes);
+    }
+
+    [Fact]
+    public void A_window_that_can_grow_part_of_the_way_does_not_and_waits_no_more_than_it_had()
+    {
+        var (rig, lane) = Open(units: 16);
+        var sequence = OpenWindow(rig, lane, tokens: 12, hasLowerHalf: true);
+        var window = AddressOf(lane, lane.Planned);
+
+        rig.Accept(lane, (sequence, 37));
+
+        Assert.Equal((0, 1), (rig.Counters.WindowsGrown, rig.Counters.WindowsMoved));
+        Assert.NotEqual(window, AddressOf(lane, lane.Planned));
+        Assert.Equal(Unit, rig.Engine.State.Pool.PendingBytesOf(lane.Number));
     }
 
     [Fact]

@@ -59,7 +59,23 @@ public sealed class KeptProgramTests
             {"Command":"Step","Tokens":16843009}]}
         """;
 
+    private const string WindowOfABusyStep = """
+        {"Setup":{"Seed":1573,"PoolUnits":8,"TableUnits":14,"Clients":[{"Layouts":[{"TokenBytes":128,"TokensPerBlock":2},{"TokenBytes":640,"TokensPerBlock":8}],"LaneDepths":[3],"HasWindows":true},{"Layouts":[{"TokenBytes":64,"TokensPerBlock":8},{"TokenBytes":256,"TokensPerBlock":4}],"LaneDepths":[1],"HasWindows":true},{"Layouts":[{"TokenBytes":64,"TokensPerBlock":8}],"LaneDepths":[1]}]},"Operations":[
+            {"Command":"Create","SkipsTurn":true},
+            {"Command":"OpenWindow","SkipsTurn":true},
+            {"Command":"Create","Client":2,"SkipsTurn":true},
+            {"Command":"Step","Tokens":16843009,"SkipsTurn":true,"Slices":-1},
+            {"Command":"Step","Client":2,"Tokens":16843009},
+            {"Command":"Commit","Client":2,"SkipsTurn":true,"StallsForEver":true},
+            {"Command":"Create","Client":1,"SkipsTurn":true},
+            {"Command":"OpenWindow","Client":1,"SkipsTurn":true},
+            {"Command":"OpenWindow","Client":1,"Amount":1,"SkipsTurn":true},
+            {"Command":"Step","Client":1,"Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Tokens":16843009,"SkipsTurn":true}]}
+        """;
+
     [Theory]
+    [InlineData(WindowOfABusyStep, "WindowNotListed", "InvalidOperationException Client # has stalled and keeps # bytes and # of rows from others; step # of lane #, of client #, waits although it fits beside that.")]
     [InlineData(WindowMovedBack, "WindowLeavesEntry", "Content")]
     [InlineData(TruncateOfACommittedWaitingStep, "TokensStayCommitted", "KvException # token ids, but only -# of the sequence's # tokens have not been committed.")]
     [InlineData(SlotTakenBackWhileItsCopyOutReads, "SlotTakenWhileCopied", "Race pool")]
