@@ -305,6 +305,40 @@ public class CompactionTests
         Assert.Equal(old, rig.OffsetOf(own, 0, row: 1));
     }
 
+    [Theory]
+    [InlineData(0, KvStepStatus.Busy)]
+    [InlineData(10, KvStepStatus.Accepted)]
+    public void A_window_of_several_segments_is_emptied_only_where_a_client_may_keep_what_all_their_blocks_leave(int more, KvStepStatus expected)
+    {
+        // Blocks of one unit and a half come in segments of eight units.
+        const int WideBytes = EngineRig.UnitBytes * 3 / 2;
+        var rig = new EngineRig(poolBlocks: 64, rows: 128, maxSequences: 128, compaction: Plenty);
+        var client = rig.Engine.OpenClient(maxPinnedBytes: (32 * EngineRig.BlockBytes) + WideBytes + (more * EngineRig.BlockBytes));
+        var model = rig.Register(client, EngineRig.Layout());
+        var lane = rig.OpenLane(client, depth: 8, maxBatch: 32);
+        var all = Enumerable.Range(0, 64).Select(_ => rig.Create(client, model)).ToArray();
+        foreach (var half in all.Chunk(32))
+        {
+            rig.Accept(lane, [.. half.Select(sequence => (sequence, EngineRig.TokensPerBlock))]);
+            rig.ObserveAll();
+        }
+
+        var kept = all.Where(sequence => rig.OffsetOf(sequence, 0) / EngineRig.BlockBytes % 2 == 0).ToArray();
+        foreach (var sequence in all.Except(kept))
+        {
+            rig.Engine.Sequences.Free(client, sequence);
+        }
+
+        rig.ObserveAll();
+        rig.Accept(lane, [.. kept.Select(sequence => (sequence, 0))]);
+
+        // Sixteen blocks lie in any eight units; the step that reads them is live. No turn, which would compact for the waste.
+        var wide = rig.Create(client, rig.Register(client, EngineRig.Layout(blockBytes: WideBytes)));
+
+        Assert.Equal(expected, rig.Engine.Begin(lane, [new StepRequest(wide, EngineRig.TokensPerBlock)]));
+        Assert.Equal(expected == KvStepStatus.Accepted ? 16 : 0, rig.Counters.CompactedBlocks);
+    }
+
     [Fact]
     public void What_comes_free_above_the_floor_loses_its_memory_once_it_has_been_observed()
     {

@@ -91,10 +91,11 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
 
     private bool CanVacate(int start, int units, LaneState lane)
     {
+        var pinned = 0L;
         for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
-            if (!state.Pool.IsUsableBy(segment, lane.Number) || (segment.State == SegmentState.InUse && segment.Used > 0 && !emptier.CanEmpty(segment, lane.Number)))
+            if (!state.Pool.IsUsableBy(segment, lane.Number) || (segment.State == SegmentState.InUse && segment.Used > 0 && !emptier.CanEmpty(segment, lane.Number, ref pinned)))
             {
                 return false;
             }
@@ -135,7 +136,8 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
         Segment? sparsest = null;
         for (var segment = state.Pool.Sparsest(layout, after: null); segment is not null && looked++ < CandidateBudget; segment = state.Pool.Sparsest(layout, segment))
         {
-            if (segment.Used > 0 && !(segment.Used >= sparsest?.Used) && emptier.CanEmpty(segment, Point.BackgroundLane))
+            var pinned = 0L;
+            if (segment.Used > 0 && !(segment.Used >= sparsest?.Used) && emptier.CanEmpty(segment, Point.BackgroundLane, ref pinned))
             {
                 sparsest = segment;
             }

@@ -19,9 +19,11 @@ internal sealed class SegmentEmptier(EngineState state, TransferLoop loop)
     }
 
     /// <summary>Whether every block of a segment can leave it now; for a lane, whether it may use the bytes that they leave. A plan counts on the entries of its own sequences.</summary>
-    public bool CanEmpty(Segment segment, int lane)
+    /// <param name="segment">The segment.</param>
+    /// <param name="lane">The lane, or the background queue.</param>
+    /// <param name="pinned">Bytes that clients would keep by what is to be emptied with it; gets those of the segment, too.</param>
+    public bool CanEmpty(Segment segment, int lane, ref long pinned)
     {
-        var pinned = 0L;
         for (var i = 0; i < segment.Fresh; i++)
         {
             var use = segment.Uses[i];
