@@ -305,6 +305,33 @@ public class CompactionTests
         Assert.Equal(old, rig.OffsetOf(own, 0, row: 1));
     }
 
+    [Fact]
+    public void A_plan_sees_every_window_once_though_it_asks_for_two_layouts_by_turns()
+    {
+        var rig = new EngineRig(poolBlocks: 16, compaction: Plenty);
+        Scatter(rig, segments: 4);
+        rig.Register(rig.Client, EngineRig.Layout(blockBytes: EngineRig.UnitBytes), EngineRig.Layout(blockBytes: EngineRig.UnitBytes * 2));
+        var state = rig.Engine.State;
+        var emptier = new SegmentEmptier(state, new TransferLoop(state, new ColdSlots(state)));
+        CheapestWindows[] both = [new(state, emptier, layout: 1), new(state, emptier, layout: 2)];
+        for (var plan = 0; plan < 2; plan++)
+        {
+            state.Plan++;
+            List<int>[] seen = [[], []];
+            for (var i = 0; i < 12; i++)
+            {
+                both[i % 2].BeginPlan();
+                if (both[i % 2].TryNext(out var start))
+                {
+                    seen[i % 2].Add(start);
+                }
+            }
+
+            Assert.Equal([0, 1, 2, 3], seen[0]);
+            Assert.Equal([0, 2], seen[1]);
+        }
+    }
+
     [Theory]
     [InlineData(0, KvStepStatus.Busy)]
     [InlineData(10, KvStepStatus.Accepted)]

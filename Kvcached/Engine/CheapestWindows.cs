@@ -3,27 +3,36 @@ using Kvcached.Memory;
 namespace Kvcached.Engine;
 
 /// <summary>
-/// Windows of units, each of a segment's size, in the order of the bytes that must move out of them. A walk through the pool finds the next few. Whether one can be
+/// Windows of units, each of the size of a layout's segment, in the order of the bytes that must move out of them. A walk through the pool finds the next few. Whether one can be
 /// emptied, and what has changed in it since, is for the caller to see.
 /// </summary>
-internal sealed class CheapestWindows(EngineState state, SegmentEmptier emptier)
+internal sealed class CheapestWindows(EngineState state, SegmentEmptier emptier, int layout)
 {
     /// <summary>Windows that one walk finds: fewer where that would be more than half of them, since what moves must have somewhere to go.</summary>
     private const int Most = 32;
 
     private readonly (long Cost, int Start)[] _windows = new (long, int)[Most];
     private (long Cost, int Start) _last;
-    private int _layout;
+    private ulong _plan;
     private int _count;
     private int _next;
 
-    /// <summary>Begins anew, for a segment of a layout.</summary>
-    public void Begin(int layout)
+    /// <summary>Windows in a row that could not be emptied, as the caller counts them.</summary>
+    public int Failures { get; set; }
+
+    /// <summary>Begins anew, if the plan is another than before.</summary>
+    public void BeginPlan()
     {
-        _layout = layout;
-        _last = (-1, -1);
-        _count = _next = 0;
+        if (_plan != state.Plan)
+        {
+            _plan = state.Plan;
+            _last = (-1, -1);
+            Failures = _count = _next = 0;
+        }
     }
+
+    /// <summary>Whether a run keeps a window of the layout from being emptied: part of a larger segment, or one of the layout itself.</summary>
+    public static bool IsClosed(Segment run, int layout) => run.State == SegmentState.Interior || (run.State == SegmentState.InUse && run.Layout == layout);
 
     /// <summary>The next window, if there is one.</summary>
     public bool TryNext(out int start)
@@ -39,8 +48,8 @@ internal sealed class CheapestWindows(EngineState state, SegmentEmptier emptier)
 
     private void Walk()
     {
-        var units = 1 << state.Pool.SegmentOrder(_layout);
-        var most = Math.Clamp((state.Pool.Units.Count >> state.Pool.SegmentOrder(_layout)) / 2, 1, Most);
+        var units = 1 << state.Pool.SegmentOrder(layout);
+        var most = Math.Clamp((state.Pool.Units.Count >> state.Pool.SegmentOrder(layout)) / 2, 1, Most);
         _count = _next = 0;
         for (var start = 0; start + units <= state.Pool.Units.Count; start += units)
         {
@@ -85,7 +94,7 @@ internal sealed class CheapestWindows(EngineState state, SegmentEmptier emptier)
         for (var unit = start; unit < start + units && cost < limit; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
-            if (segment.State == SegmentState.Interior || (segment.State == SegmentState.InUse && segment.Layout == _layout))
+            if (IsClosed(segment, layout))
             {
                 return long.MaxValue;
             }

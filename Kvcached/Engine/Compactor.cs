@@ -21,9 +21,8 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
     /// <summary>Windows in a row that could not be emptied, after which a plan looks for no more.</summary>
     private const int FailureBudget = 128;
 
-    private readonly CheapestWindows _windows = new(state, emptier);
-    private (ulong Plan, int Layout) _searched;
-    private int _failures;
+    /// <summary>What each layout's plan has looked at: a plan that needs several layouts by turns goes on with each where it was.</summary>
+    private readonly List<CheapestWindows> _windows = [];
     private int _turnsBehindReloads;
 
     /// <summary>Whether passes have been asked for and the last one found something to do.</summary>
@@ -67,35 +66,40 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
             return false;
         }
 
-        if (_searched != (state.Plan, layout))
+        for (var windows = WindowsFor(layout); windows.Failures < FailureBudget && windows.TryNext(out var start); windows.Failures++)
         {
-            _searched = (state.Plan, layout);
-            _failures = 0;
-            _windows.Begin(layout);
-        }
-
-        for (; _failures < FailureBudget && _windows.TryNext(out var start); _failures++)
-        {
-            if (CanVacate(start, units, lane) && TryVacate(start, units))
+            if (CanVacate(start, units, layout, lane) && TryVacate(start, units))
             {
-                _failures = 0;
+                windows.Failures = 0;
                 loop.Flush(null);
                 return state.Pool.TryCarveWindow(layout, start, lane.Number);
             }
         }
 
         // What a plan has not found it looks for no more.
-        _failures = FailureBudget;
+        _windows[layout].Failures = FailureBudget;
         return false;
     }
 
-    private bool CanVacate(int start, int units, LaneState lane)
+    private CheapestWindows WindowsFor(int layout)
+    {
+        while (_windows.Count <= layout)
+        {
+            _windows.Add(new CheapestWindows(state, emptier, _windows.Count));
+        }
+
+        _windows[layout].BeginPlan();
+        return _windows[layout];
+    }
+
+    /// <summary>Whether all can leave a window, as it is now: it may have become another layout's since it was found, or this one's.</summary>
+    private bool CanVacate(int start, int units, int layout, LaneState lane)
     {
         var pinned = 0L;
         for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
-            if (!state.Pool.IsUsableBy(segment, lane.Number) || (segment.State == SegmentState.InUse && segment.Used > 0 && !emptier.CanEmpty(segment, lane.Number, ref pinned)))
+            if (CheapestWindows.IsClosed(segment, layout) || !state.Pool.IsUsableBy(segment, lane.Number) || (segment.State == SegmentState.InUse && segment.Used > 0 && !emptier.CanEmpty(segment, lane.Number, ref pinned)))
             {
                 return false;
             }
