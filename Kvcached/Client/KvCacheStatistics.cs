@@ -27,7 +27,7 @@ public record struct KvCacheStatistics
     /// <summary>Copies of blocks that emptied a segment; <see cref="MovedBlocks"/> does not count them.</summary>
     public long CompactedBlocks { get; init; }
 
-    /// <summary>Segments that copies of blocks emptied.</summary>
+    /// <summary>Segments emptied by compaction: by copies of their blocks, and by giving up clean ones where a step waited.</summary>
     public long CompactedSegments { get; init; }
 
     /// <summary>Copies of blocks that restored the order of a sequence; <see cref="MovedBlocks"/> does not count them.</summary>
