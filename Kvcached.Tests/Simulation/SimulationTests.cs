@@ -76,8 +76,8 @@ public sealed class SimulationTests
         Assert.True(coverage.RefusedSteps * 5 < coverage.Planned, $"{coverage.RefusedSteps} steps refused, {coverage.Planned} operations planned.");
         Assert.Empty(CoverageTable.Faults(coverage, coverage.Planned));
 
-        // As many operations as are judged would take half a minute; these meet all but what few programs come to.
-        Assert.All(CoverageTable.Faults(coverage, CoverageTable.JudgedFrom), fault => Assert.Contains(nameof(BlockCondition.WrittenClean), fault, StringComparison.Ordinal));
+        // As many operations as are judged would take half a minute; these meet all that they are judged by.
+        Assert.Empty(CoverageTable.Faults(coverage, CoverageTable.JudgedFrom));
     }
 
     [Fact]
@@ -87,6 +87,8 @@ public sealed class SimulationTests
         Assert.Contains("Evict on a block that is Leaving, under a step in flight, was not met", CoverageTable.Faults(new SimulationCoverage(), CoverageTable.JudgedFrom));
         Assert.Contains("a unit of the pool that got memory again was not met", CoverageTable.Faults(new SimulationCoverage(), CoverageTable.JudgedFrom));
         Assert.DoesNotContain(CoverageTable.Faults(new SimulationCoverage(), CoverageTable.JudgedFrom), fault => fault.StartsWith("MakeRoom on a block that is Cold", StringComparison.Ordinal));
+        Assert.DoesNotContain("Step on a block that is WrittenClean, under a step in flight, was not met", CoverageTable.Faults(new SimulationCoverage(), CoverageTable.PassingJudgedFrom - 1));
+        Assert.Contains("Step on a block that is WrittenClean, under a step in flight, was not met", CoverageTable.Faults(new SimulationCoverage(), CoverageTable.PassingJudgedFrom));
     }
 
     [Fact]
