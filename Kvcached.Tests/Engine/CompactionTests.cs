@@ -12,6 +12,33 @@ public partial class CompactionTests
     private const long Plenty = 1 << 20;
 
     [Fact]
+    public void Sparse_segments_of_a_client_that_stalls_keep_none_of_others_from_being_emptied()
+    {
+        const int Stalled = 40;
+        var rig = new EngineRig(poolBlocks: 256, rows: 1024, maxSequences: 512, compaction: Plenty);
+        var other = rig.Engine.OpenClient();
+        var model = rig.Register(other, EngineRig.Layout());
+        var lane = rig.OpenLane(other, maxBatch: Stalled * 4);
+        var theirs = Enumerable.Range(0, Stalled * 4).Select(_ => rig.Create(other, model)).ToArray();
+        rig.Accept(lane, [.. theirs.Select(sequence => (sequence, 3))]);
+        Scatter(rig, segments: 4);
+        var kept = theirs.GroupBy(sequence => rig.OffsetOf(sequence, 0) / EngineRig.UnitBytes).Select(segment => segment.First()).ToArray();
+        foreach (var sequence in theirs.Except(kept))
+        {
+            rig.Engine.Sequences.Free(other, sequence);
+        }
+
+        rig.Accept(lane, [.. kept.Select(sequence => (sequence, 1))]);
+        rig.Engine.Compact();
+        for (var turn = 0; turn < 8; turn++)
+        {
+            rig.ObserveTransfers();
+        }
+
+        Assert.Equal(2, rig.Counters.CompactedSegments);
+    }
+
+    [Fact]
     public void Survivors_of_two_segments_come_to_lie_in_one()
     {
         var rig = new EngineRig(poolBlocks: 8, compaction: Plenty);

@@ -9,7 +9,7 @@ namespace Kvcached.Engine;
 /// </summary>
 internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmptier emptier)
 {
-    /// <summary>Segments of a layout looked at for one that can be emptied.</summary>
+    /// <summary>Segments of a layout looked at for one that can be emptied. Where none of them can, the next pass looks at those behind them.</summary>
     private const int CandidateBudget = 32;
 
     /// <summary>A background pass begins where this part of the pool, or more, would come free of it, and less than that is free.</summary>
@@ -25,11 +25,21 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
     private readonly List<CheapestWindows> _windows = [];
     private int _turnsBehindReloads;
 
-    /// <summary>Whether passes have been asked for and the last one found something to do.</summary>
+    /// <summary>How many of each layout's segments, the sparsest first, have been looked at in vain.</summary>
+    private int[] _keptSegments = [];
+
+    /// <summary>Whether passes have been asked for and the last one found something to do, or has more to look at.</summary>
     public bool IsRequested { get; private set; }
 
     /// <summary>Asks for passes until one finds nothing to do. Where no bytes may be moved, there are none.</summary>
-    public void Request() => IsRequested = state.Options.CompactionBytes > 0;
+    public void Request()
+    {
+        if (!IsRequested && state.Options.CompactionBytes > 0)
+        {
+            IsRequested = true;
+            _keptSegments.AsSpan().Clear();
+        }
+    }
 
     /// <summary>One pass, within the byte budget, while the background queue is idle and no reload is under way.</summary>
     public void Run()
@@ -41,16 +51,23 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
         }
 
         state.Pool.ReleaseEmpty();
-        var emptied = false;
+        if (_keptSegments.Length < state.Pool.Layouts)
+        {
+            Array.Resize(ref _keptSegments, state.Pool.Layouts);
+        }
+
+        var goesOn = false;
         for (var layout = 0; layout < state.Pool.Layouts; layout++)
         {
             while (budget > 0 && TryEmptySparsest(layout, ref budget))
             {
-                emptied = true;
+                goesOn = true;
             }
+
+            goesOn |= _keptSegments[layout] > 0;
         }
 
-        IsRequested &= emptied;
+        IsRequested &= goesOn;
         loop.Flush(null);
     }
 
@@ -136,20 +153,35 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
 
     private bool TryEmptySparsest(int layout, ref long budget)
     {
-        var looked = 0;
+        ref var kept = ref _keptSegments[layout];
+        var segment = state.Pool.Sparsest(layout, after: null);
+        for (var skipped = 0; segment is not null && skipped < kept; skipped++)
+        {
+            segment = state.Pool.Sparsest(layout, segment);
+        }
+
         Segment? sparsest = null;
-        for (var segment = state.Pool.Sparsest(layout, after: null); segment is not null && looked++ < CandidateBudget; segment = state.Pool.Sparsest(layout, segment))
+        for (var looked = 0; segment is not null && looked < CandidateBudget; looked++)
         {
             var pinned = 0L;
             if (segment.Used > 0 && !(segment.Used >= sparsest?.Used) && emptier.CanEmpty(segment, Point.BackgroundLane, ref pinned))
             {
                 sparsest = segment;
             }
+
+            segment = state.Pool.Sparsest(layout, segment);
+        }
+
+        if (sparsest is null)
+        {
+            kept = segment is null ? 0 : kept + CandidateBudget;
+            return false;
         }
 
         // Only into segments that hold as much or more: what has been moved is not moved again for the same end.
-        if (sparsest is null || !emptier.TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, isForStep: false, out var bytes))
+        if (!emptier.TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, isForStep: false, out var bytes))
         {
+            kept = 0;
             return false;
         }
 
