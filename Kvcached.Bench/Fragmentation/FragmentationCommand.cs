@@ -20,19 +20,27 @@ internal static class FragmentationCommand
         var seed = new Option<int>("--seed") { Description = "Seed of the day of churn.", DefaultValueFactory = _ => 1 };
         var plot = new Option<string?>("--plot") { Description = "File for the plot of the day (SVG).", HelpName = "file" };
         var command = new Command("fragmentation", "Measures what scattered blocks pin, before and after compaction.") { seed, plot };
-        plot.Validators.Add(result =>
-        {
-            try
-            {
-                File.Create(result.Tokens[0].Value).Dispose();
-            }
-            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-            {
-                result.AddError($"--plot {result.Tokens[0].Value}: {exception.Message}");
-            }
-        });
-        command.SetAction(result => Run(result.GetValue(seed), result.GetValue(plot), Console.Out, Console.Error));
+        command.SetAction(result => CanWrite(result.GetValue(plot), Console.Error) ? Run(result.GetValue(seed), result.GetValue(plot), Console.Out, Console.Error) : 2);
         return command;
+    }
+
+    /// <summary>Whether the plot can be written, before anything is measured; what there is of the file stays until then.</summary>
+    internal static bool CanWrite(string? plot, TextWriter errors)
+    {
+        try
+        {
+            if (plot is not null)
+            {
+                File.Open(plot, FileMode.OpenOrCreate, FileAccess.Write).Dispose();
+            }
+
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            errors.WriteLine($"--plot {plot}: {exception.Message}");
+            return false;
+        }
     }
 
     internal static int Run(int seed, string? plot, TextWriter output, TextWriter tables)

@@ -42,7 +42,7 @@ internal static class SimulateCommand
                 {
                     return SimulatedProgram.Parse(File.ReadAllText(result.Tokens[0].Value));
                 }
-                catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or JsonException)
+                catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or JsonException)
                 {
                     result.AddError($"--program {result.Tokens[0].Value}: {exception.Message}");
                     return null;

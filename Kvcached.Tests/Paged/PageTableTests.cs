@@ -84,6 +84,18 @@ public sealed class PageTableTests
     }
 
     [Fact]
+    public void Steps_of_a_layout_without_page_tables_and_steps_long_gone_have_none()
+    {
+        using var open = new OpenCache(maxPages: 4);
+        var first = open.Run(open.Model.CreateSequence(), newTokens: 1);
+        Assert.Contains("layout is 1; it must be 0 to 0", Assert.Throws<KvException>(() => first.PageTable(1)).Message, StringComparison.Ordinal);
+        var plain = open.Cache.RegisterModel("plain", new KvLayout { Layers = 3, Heads = 4, HeadDim = 64 });
+        var step = open.Run(plain.CreateSequence(), newTokens: 1);
+        Assert.Contains("Layout 0 has no page tables", Assert.Throws<KvException>(() => step.PageTable()).Message, StringComparison.Ordinal);
+        Assert.Contains("Step 1 is not one of the lane's last 1", Assert.Throws<KvException>(() => first.PageTable()).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_lane_with_page_tables_costs_what_they_take_and_is_not_opened_where_no_kernel_writes_them()
     {
         using var open = new OpenCache(maxPages: 0);

@@ -1,4 +1,5 @@
 using Kvcached.Engine;
+using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
 using Kvcached.Sequences;
 
@@ -125,6 +126,15 @@ public sealed partial class KvCache
         {
             ThrowIfClosed();
             return _host.Engine.Sequences.WindowBytes(_client, handle, layout);
+        }
+    }
+
+    internal PageTable PageTable(KvLane lane, ulong number, int layout)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            return _host.Engine.PageTable(lane.State, number, layout);
         }
     }
 

@@ -42,10 +42,10 @@ public record struct KvCacheStatistics
     /// <summary>Blocks of a run, on average: 1 where no two neighbours lie together, 0 where there is no block.</summary>
     public readonly double MeanRunLength => BlockRuns == 0 ? 0 : (double)ResidentBlocks / BlockRuns;
 
-    /// <summary>Bytes of segments that serve some layout: no other can use them.</summary>
+    /// <summary>Bytes of segments that serve some layout, contiguous windows too: no other can use them.</summary>
     public long PoolPinnedBytes { get; init; }
 
-    /// <summary>Bytes of the pool that have memory behind them.</summary>
+    /// <summary>Bytes of the pool that may have memory behind them; what the system has given so far is <see cref="KvCache.PoolPhysicalBytes"/>.</summary>
     public long PoolPresentBytes { get; init; }
 
     /// <summary>Bytes copied to cold memory.</summary>
@@ -90,6 +90,6 @@ public record struct KvCacheStatistics
     /// <summary>Most bytes of cold copies at any time.</summary>
     public long ColdBytesPeak { get; init; }
 
-    /// <summary>Device memory that the cache holds: the pool, the entry heap, view rings, and the staging of its lanes.</summary>
+    /// <summary>Device memory that the cache has addresses for: all of the pool, whether or not it has memory now (<see cref="PoolPresentBytes"/>), the entry heap, view rings, and the staging of its lanes.</summary>
     public long DeviceBytes { get; init; }
 }

@@ -82,11 +82,7 @@ public sealed class KvLane
         return State.Windows ?? throw new KvException(KvError.InvalidArgument, "The lane was opened without windows.");
     }
 
-    internal PageTable PageTable(ulong step, int layout)
-    {
-        KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);
-        return State.PageTables?.TableOf(step, layout) ?? throw new KvException(KvError.InvalidArgument, "The lane has no page tables: it was opened with MaxPages 0.");
-    }
+    internal PageTable PageTable(ulong step, int layout) => Cache.PageTable(this, step, layout);
 }
 
 /// <summary>A step that has been begun.</summary>
@@ -120,7 +116,9 @@ public readonly record struct KvStep
     /// Where the page tables of a layout lie, one of the model's with <see cref="KvLayout.PageTable"/>: for kernels that take a block table or CSR
     /// arrays in place of views.
     /// </summary>
-    /// <exception cref="KvException">The lane was opened with <see cref="KvLaneOptions.MaxPages"/> 0.</exception>
+    /// <exception cref="KvException">
+    /// The lane was opened with <see cref="KvLaneOptions.MaxPages"/> 0, the step's model has no such layout or it has none, or the step is not one of the lane's last.
+    /// </exception>
     public PageTable PageTable(int layout = 0) => Lane.PageTable(Number, layout);
 
     /// <summary>

@@ -55,7 +55,8 @@ public readonly record struct KvSequence
     /// <summary>
     /// Restores the physical order of the sequence: blocks on the device that follow each other are moved to places that do, beside whatever kernels run, so
     /// that they are copied in longer copies and scanned in a stream (<see cref="KvCacheStatistics.MeanRunLength"/>). Blocks that a step is still writing,
-    /// and those for which there are no free places together, stay; no run gets shorter.
+    /// and those for which there are no free places together, stay; no run gets shorter, and none moves that would not double. Free places may be of segments that
+    /// nobody used, which get memory for it. What has moved leaves places, so call again once it has been observed, until it moves nothing.
     /// </summary>
     /// <returns>Moves enqueued; 0 where there is nothing to restore, or nothing that could be now.</returns>
     public int RestoreOrder(KvLane lane) => Cache.RestoreOrder(lane, Handle);
