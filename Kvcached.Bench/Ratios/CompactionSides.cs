@@ -25,6 +25,7 @@ internal sealed class CompactionSides : RatioSides
     {
         _blocks.Lay();
         _blocks.Scatter();
+        _plain.Watch();
         var start = Stopwatch.GetTimestamp();
         _blocks.Compact(_plain.Finish);
         _plain.Finish();

@@ -133,5 +133,6 @@ internal sealed class SegmentHandoverSides : RatioSides
         // Once they are scattered, the next turn may compact them: it is that of the step that asks.
         _cache.Pump();
         _blocks.Scatter();
+        _plain.Watch();
     }
 }

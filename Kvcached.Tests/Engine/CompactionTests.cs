@@ -58,6 +58,34 @@ public partial class CompactionTests
     }
 
     [Fact]
+    public void Survivors_of_more_segments_than_a_pass_looks_at_come_to_lie_as_close()
+    {
+        const int Segments = 72;
+        var rig = new EngineRig(poolBlocks: 4 * Segments, rows: 8 * Segments, maxSequences: 4 * Segments, compaction: Plenty);
+        var lane = rig.OpenLane(depth: 8, maxBatch: Segments);
+        var all = Enumerable.Range(0, 4 * Segments).Select(_ => rig.Create()).ToArray();
+        foreach (var batch in all.Chunk(Segments))
+        {
+            rig.Accept(lane, [.. batch.Select(sequence => (sequence, EngineRig.TokensPerBlock))]);
+            rig.ObserveAll();
+        }
+
+        var kept = all.Where((_, i) => i % 4 == 0).ToArray();
+        foreach (var sequence in all.Except(kept))
+        {
+            rig.Engine.Sequences.Free(rig.Client, sequence);
+        }
+
+        rig.Engine.Compact();
+        for (var turn = 0; turn < 16; turn++)
+        {
+            rig.ObserveAll();
+        }
+
+        Assert.Equal(Segments / 4, SegmentsOf(rig, kept).Count());
+    }
+
+    [Fact]
     public void A_pool_that_could_not_be_denser_is_left_alone()
     {
         var rig = new EngineRig(poolBlocks: 8, compaction: Plenty);

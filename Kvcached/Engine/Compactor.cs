@@ -59,12 +59,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
         var goesOn = false;
         for (var layout = 0; layout < state.Pool.Layouts; layout++)
         {
-            while (budget > 0 && TryEmptySparsest(layout, ref budget))
-            {
-                goesOn = true;
-            }
-
-            goesOn |= _keptSegments[layout] > 0;
+            goesOn |= TryEmptySome(layout, ref budget);
         }
 
         IsRequested &= goesOn;
@@ -151,9 +146,22 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
         && state.Pool.FreeUnits < state.Pool.Units.Count / WasteFraction
         && state.Pool.SparseUnits > state.Pool.Units.Count / WasteFraction;
 
-    private bool TryEmptySparsest(int layout, ref long budget)
+    /// <summary>Empties segments of a layout while the budget lasts. False if there is nothing left to look at, either.</summary>
+    private bool TryEmptySome(int layout, ref long budget)
     {
         ref var kept = ref _keptSegments[layout];
+        var (before, hasMore) = (budget, false);
+        while (budget > 0 && TryEmptySparsest(layout, kept, ref budget, out hasMore))
+        {
+        }
+
+        // What was emptied is gone from the sparsest with the next pass: it looks at them again.
+        kept = budget == before && hasMore ? kept + CandidateBudget : 0;
+        return budget < before || kept > 0;
+    }
+
+    private bool TryEmptySparsest(int layout, int kept, ref long budget, out bool hasMore)
+    {
         var segment = state.Pool.Sparsest(layout, after: null);
         for (var skipped = 0; segment is not null && skipped < kept; skipped++)
         {
@@ -172,16 +180,11 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
             segment = state.Pool.Sparsest(layout, segment);
         }
 
-        if (sparsest is null)
-        {
-            kept = segment is null ? 0 : kept + CandidateBudget;
-            return false;
-        }
+        hasMore = sparsest is null && segment is not null;
 
         // Only into segments that hold as much or more: what has been moved is not moved again for the same end.
-        if (!emptier.TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, isForStep: false, out var bytes))
+        if (sparsest is null || !emptier.TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, isForStep: false, out var bytes))
         {
-            kept = 0;
             return false;
         }
 
