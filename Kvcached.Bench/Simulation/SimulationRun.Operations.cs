@@ -168,7 +168,7 @@ public sealed partial class SimulationRun
         {
             if (step.Items.Exists(item => Windows.IsOpen(item.Windows, layout)))
             {
-                state.Windows!.Store(_commands, step.Number, layout, _host.Engine.WindowArguments(state, step.Number, layout));
+                state.Windows!.Store(_commands, step.Number, layout, _host.Engine.Kernels.WindowArguments(state, step.Number, layout));
             }
         }
 

@@ -251,8 +251,8 @@ public partial class ContiguousWindowTests
         Assert.StartsWith(before, rig.Snapshot(), StringComparison.Ordinal);
         Expect(KvError.ForeignHandle, () => rig.Engine.Sequences.OpenWindow(rig.Engine.OpenClient(), sequence, 0));
         rig.Accept(lane, (sequence, 1));
-        Expect(KvError.InvalidArgument, () => rig.Engine.WindowArguments(lane, lane.Begun + 1, 0));
-        Expect(KvError.InvalidArgument, () => rig.Engine.WindowArguments(lane, lane.Begun, 1));
+        Expect(KvError.InvalidArgument, () => rig.Engine.Kernels.WindowArguments(lane, lane.Begun + 1, 0));
+        Expect(KvError.InvalidArgument, () => rig.Engine.Kernels.WindowArguments(lane, lane.Begun, 1));
         rig.Engine.Sequences.Free(rig.Client, sequence);
         Expect(KvError.StaleHandle, () => rig.Engine.Sequences.CloseWindow(rig.Client, sequence, 0));
     }

@@ -134,7 +134,7 @@ public sealed partial class KvCache
         lock (_lock)
         {
             ThrowIfClosed();
-            return _host.Engine.PageTable(lane.State, number, layout);
+            return _host.Engine.Kernels.PageTable(lane.State, number, layout);
         }
     }
 
@@ -143,61 +143,35 @@ public sealed partial class KvCache
         lock (_lock)
         {
             ThrowIfClosed();
-            return _host.Engine.WindowArguments(lane.State, number, layout);
+            return _host.Engine.Kernels.WindowArguments(lane.State, number, layout);
         }
     }
 
-    internal int Clean(KvLane lane, SequenceHandle handle)
-    {
-        lock (_lock)
-        {
-            Serve(lane);
-            var blocks = _host.Engine.Transfers.Clean(lane.State, handle);
-            _host.Engine.WorkInBackground();
-            return blocks;
-        }
-    }
+    internal int Clean(KvLane lane, SequenceHandle handle) =>
+        Transfer(lane, handle, 0, static (transfers, lane, handle, _) => transfers.Clean(lane, handle));
 
-    internal int Evict(KvLane lane, SequenceHandle handle)
-    {
-        lock (_lock)
-        {
-            Serve(lane);
-            var blocks = _host.Engine.Transfers.Evict(lane.State, handle);
-            _host.Engine.WorkInBackground();
-            return blocks;
-        }
-    }
+    internal int Evict(KvLane lane, SequenceHandle handle) =>
+        Transfer(lane, handle, 0, static (transfers, lane, handle, _) => transfers.Evict(lane, handle));
 
-    internal int Prefetch(KvLane lane, SequenceHandle handle)
-    {
-        lock (_lock)
-        {
-            Serve(lane);
-            var blocks = _host.Engine.Transfers.Prefetch(lane.State, handle);
-            _host.Engine.WorkInBackground();
-            return blocks;
-        }
-    }
+    internal int Prefetch(KvLane lane, SequenceHandle handle) =>
+        Transfer(lane, handle, 0, static (transfers, lane, handle, _) => transfers.Prefetch(lane, handle));
+
+    internal int RestoreOrder(KvLane lane, SequenceHandle handle) =>
+        Transfer(lane, handle, 0, static (transfers, lane, handle, _) => transfers.RestoreOrder(lane, handle));
 
     internal int Move(KvLane lane, SequenceHandle handle, int maxBlocks)
     {
         KvCacheOptions.Check(nameof(maxBlocks), maxBlocks, 0, int.MaxValue, 1);
-        lock (_lock)
-        {
-            Serve(lane);
-            var blocks = _host.Engine.Transfers.Move(lane.State, handle, 0, maxBlocks, background: false);
-            _host.Engine.WorkInBackground();
-            return blocks;
-        }
+        return Transfer(lane, handle, maxBlocks, static (transfers, lane, handle, most) => transfers.Move(lane, handle, 0, most, background: false));
     }
 
-    internal int RestoreOrder(KvLane lane, SequenceHandle handle)
+    /// <summary>Has transfers of a sequence enqueued on a lane. Returns the blocks that they are of.</summary>
+    private int Transfer(KvLane lane, SequenceHandle handle, int most, Func<SequenceTransfers, LaneState, SequenceHandle, int, int> transfer)
     {
         lock (_lock)
         {
             Serve(lane);
-            var blocks = _host.Engine.Transfers.RestoreOrder(lane.State, handle);
+            var blocks = transfer(_host.Engine.Transfers, lane.State, handle, most);
             _host.Engine.WorkInBackground();
             return blocks;
         }

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Kvcached.Memory;
 using Kvcached.Sequences;
 
@@ -39,6 +38,7 @@ internal sealed class CacheEngine
         _planner = new StepPlanner(State, loop, room, windows);
         _sequences = new SequenceCommands(State, loop, windows);
         Transfers = new SequenceTransfers(State, loop, room, _sequences, windows);
+        Kernels = new StepKernels(State);
         _cleanAhead = new CleanAhead(State, loop, room);
     }
 
@@ -49,6 +49,8 @@ internal sealed class CacheEngine
     public SequenceCommands Sequences => _sequences;
 
     public SequenceTransfers Transfers { get; }
+
+    public StepKernels Kernels { get; }
 
     /// <summary>Opens a client whose live steps may pin so many bytes of the pool, and of the entry heap.</summary>
     public ClientState OpenClient(long maxPinnedBytes = long.MaxValue, long maxPinnedRowBytes = long.MaxValue)
@@ -154,36 +156,6 @@ internal sealed class CacheEngine
     {
         var step = lane.StepAt(number);
         return number > 0 && number <= lane.Begun && step.Number == number ? step.Status : KvStepStatus.Unknown;
-    }
-
-    /// <summary>What the kernels need to know that copy between blocks and windows of a step, but for where the windows lie.</summary>
-    /// <exception cref="KvException">The step's model has no such layout, or the step is not one of the lane's last.</exception>
-    public WindowArguments WindowArguments(LaneState lane, ulong number, int layout) => State.WindowArgumentsOf(lane, FindStep(lane, number, layout), layout);
-
-    /// <summary>Where a step's page tables of a layout lie.</summary>
-    /// <exception cref="KvException">The lane has none, the step's model has no such layout or that one none, or the step is not one of the lane's last.</exception>
-    public PageTable PageTable(LaneState lane, ulong number, int layout)
-    {
-        if (lane.PageTables is not { } tables)
-        {
-            throw new KvException(KvError.InvalidArgument, "The lane has no page tables: it was opened with MaxPages 0.");
-        }
-
-        return State.Models[FindStep(lane, number, layout).Model].Layouts[layout].HasPageTable
-            ? tables.TableOf(number, layout)
-            : throw new KvException(KvError.InvalidArgument, $"Layout {layout} has no page tables: it was registered without PageTable.");
-    }
-
-    private StepRecord FindStep(LaneState lane, ulong number, int layout)
-    {
-        var step = lane.StepAt(number);
-        if (step.Number != number || number + (ulong)lane.Depth <= lane.Begun)
-        {
-            throw new KvException(KvError.InvalidArgument, $"Step {number} is not one of the lane's last {lane.Depth}.");
-        }
-
-        KvCacheOptions.Check(nameof(layout), layout, 0, State.Models[step.Model].Layouts.Length - 1, 1);
-        return step;
     }
 
     /// <summary>Records that a timeline was read and had reached a value.</summary>
