@@ -121,6 +121,18 @@ public sealed record KvLayout
         };
     }
 
+    /// <summary>The sliding windows of layouts.</summary>
+    internal static int[] WindowsOf(ReadOnlySpan<KvLayout> layouts)
+    {
+        var windows = new int[layouts.Length];
+        for (var i = 0; i < layouts.Length; i++)
+        {
+            windows[i] = layouts[i].WindowTokens;
+        }
+
+        return windows;
+    }
+
     /// <summary>Largest block.</summary>
     public const long MaxBlockBytes = 1L << 30;
 

@@ -26,7 +26,7 @@ internal sealed class PlainCopies : IDisposable
     public PlainCopies(TappedDevice device, KvLane lane, int blocks, int blockBytes)
     {
         (_pool, _cold) = (device.Memory("pool"), device.Memory("cold"));
-        _queues = [device.Queue($"lane {lane.State.Number} out"), device.Queue($"lane {lane.State.Number} in")];
+        _queues = [device.Queue($"lane {((EmbeddedLane)lane).State.Number} out"), device.Queue($"lane {((EmbeddedLane)lane).State.Number} in")];
         _timelines = [device.CreateTimeline("plain"), device.CreateTimeline("plain")];
         (_blocks, _blockBytes) = (blocks, blockBytes);
     }

@@ -44,7 +44,7 @@ internal sealed class SegmentHandoverSides : RatioSides
         _asking = _cache.RegisterModel("asking", new KvLayout { Layers = 1, Heads = 8, HeadDim = 128 });
         _lane = _cache.OpenLane(new KvLaneOptions { MaxBatch = 1, MaxLayouts = 1 });
         _queue = _device.CreateQueue("asking");
-        _out = _device.Queue($"lane {_blocks.Lane.State.Number} out");
+        _out = _device.Queue($"lane {((EmbeddedLane)_blocks.Lane).State.Number} out");
         _cleaned = _device.CreateTimeline("cleaned");
     }
 

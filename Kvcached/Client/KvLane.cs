@@ -1,5 +1,4 @@
 using Kvcached.Devices;
-using Kvcached.Engine;
 using Kvcached.Kernels;
 
 namespace Kvcached;
@@ -16,28 +15,25 @@ public readonly record struct KvStepItem(KvSequence Sequence, int NewTokens);
 /// </code>
 /// Thread-safe.
 /// </summary>
-public sealed class KvLane
+public abstract class KvLane
 {
     private readonly DeviceTimeline _begin;
     private readonly DeviceTimeline _end;
 
-    internal KvLane(KvCache cache, LaneState state, DeviceTimeline begin, DeviceTimeline end)
+    private protected KvLane(KvCache cache, DeviceTimeline begin, DeviceTimeline end)
     {
         Cache = cache;
-        State = state;
         _begin = begin;
         _end = end;
     }
 
     /// <summary>Steps that may be begun and not yet observed as ended.</summary>
-    public int Depth => State.Depth;
+    public abstract int Depth { get; }
 
     /// <summary>Sequences in one step.</summary>
-    public int MaxBatch => State.MaxBatch;
+    public abstract int MaxBatch { get; }
 
     internal KvCache Cache { get; }
-
-    internal LaneState State { get; }
 
     /// <summary>
     /// Begins a step over a batch and returns at once. The caller then enqueues, on a queue of its own and in the order of the steps: wait for
@@ -51,38 +47,26 @@ public sealed class KvLane
     /// </exception>
     public KvStep Begin(ReadOnlySpan<KvStepItem> batch)
     {
-        var status = Cache.Begin(this, batch, out var number);
+        var status = Begin(batch, out var number);
         return new KvStep(this, status, number);
     }
 
     /// <summary>What became of a step: one of the last <see cref="Depth"/>, Unknown otherwise.</summary>
-    public KvStepStatus StatusOf(ulong number) => Cache.StatusOf(this, number);
+    public abstract KvStepStatus StatusOf(ulong number);
 
     internal TimelinePoint BeginOf(ulong step) => new(_begin, step);
 
     internal TimelinePoint EndOf(ulong step) => new(_end, step);
 
-    internal ulong ViewsAddress(ulong step, int layout)
-    {
-        KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);
-        return State.ViewRing.Address + (ulong)State.ViewOffset(step, layout);
-    }
+    internal abstract ulong ViewsAddress(ulong step, int layout);
 
-    internal ulong WindowsAddress(ulong step, int layout) => WindowsOf(layout).AddressesOf(step, layout);
+    internal abstract ulong WindowsAddress(ulong step, int layout);
 
-    internal void StoreWindows(ulong step, int layout, CommandList commands)
-    {
-        ArgumentNullException.ThrowIfNull(commands);
-        WindowsOf(layout).Store(commands, step, layout, Cache.WindowArguments(this, step, layout));
-    }
+    internal abstract void StoreWindows(ulong step, int layout, CommandList commands);
 
-    private WindowRing WindowsOf(int layout)
-    {
-        KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);
-        return State.Windows ?? throw new KvException(KvError.InvalidArgument, "The lane was opened without windows.");
-    }
+    internal abstract PageTable PageTable(ulong step, int layout);
 
-    internal PageTable PageTable(ulong step, int layout) => Cache.PageTable(this, step, layout);
+    private protected abstract KvStepStatus Begin(ReadOnlySpan<KvStepItem> batch, out ulong number);
 }
 
 /// <summary>A step that has been begun.</summary>

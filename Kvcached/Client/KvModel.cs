@@ -6,6 +6,9 @@ namespace Kvcached;
 /// <summary>A registered model: the shape of its sequences. Thread-safe.</summary>
 public sealed class KvModel
 {
+    /// <summary>Most layouts that a model has.</summary>
+    internal const int MaxLayouts = ModelState.MaxLayouts;
+
     private readonly KvShape[] _shapes;
 
     internal KvModel(KvCache cache, int number, string name, KvLayout[] layouts, KvShape[] shapes)

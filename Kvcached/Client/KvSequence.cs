@@ -1,3 +1,4 @@
+using Kvcached.Engine;
 using Kvcached.Sequences;
 
 namespace Kvcached;
@@ -38,19 +39,23 @@ public readonly record struct KvSequence
 
     /// <summary>Copies what has no clean copy to cold memory and keeps it on the device.</summary>
     /// <returns>Copies enqueued; 0 where the sequence's last step is another lane's and has not been observed as ended.</returns>
-    public int Clean(KvLane lane) => Cache.Clean(lane, Handle);
+    public int Clean(KvLane lane) => Cache.Transfer(TransferKind.Clean, lane, Handle, 0);
 
     /// <summary>Cleans and drops: gives up the device copies. Steps in flight go on reading them undisturbed.</summary>
     /// <returns>Blocks dropped: fewer than there are where cold memory is full.</returns>
-    public int Evict(KvLane lane) => Cache.Evict(lane, Handle);
+    public int Evict(KvLane lane) => Cache.Transfer(TransferKind.Evict, lane, Handle, 0);
 
     /// <summary>Reloads what is not on the device, ahead of a step, as far as there is room.</summary>
     /// <returns>Copies enqueued.</returns>
-    public int Prefetch(KvLane lane) => Cache.Prefetch(lane, Handle);
+    public int Prefetch(KvLane lane) => Cache.Transfer(TransferKind.Prefetch, lane, Handle, 0);
 
     /// <summary>Moves up to <paramref name="maxBlocks"/> blocks on the device to other places of the pool.</summary>
     /// <returns>Moves enqueued.</returns>
-    public int Move(KvLane lane, int maxBlocks) => Cache.Move(lane, Handle, maxBlocks);
+    public int Move(KvLane lane, int maxBlocks)
+    {
+        KvCacheOptions.Check(nameof(maxBlocks), maxBlocks, 0, int.MaxValue, 1);
+        return Cache.Transfer(TransferKind.Move, lane, Handle, maxBlocks);
+    }
 
     /// <summary>
     /// Restores the physical order of the sequence: blocks on the device that follow each other are moved to places that do, beside whatever kernels run, so
@@ -59,7 +64,7 @@ public readonly record struct KvSequence
     /// nobody used, which get memory for it. What has moved leaves places, so call again once it has been observed, until it moves nothing.
     /// </summary>
     /// <returns>Moves enqueued; 0 where there is nothing to restore, or nothing that could be now.</returns>
-    public int RestoreOrder(KvLane lane) => Cache.RestoreOrder(lane, Handle);
+    public int RestoreOrder(KvLane lane) => Cache.Transfer(TransferKind.RestoreOrder, lane, Handle, 0);
 
     /// <summary>
     /// Opens the sequence's contiguous window for a layout: from the next step begun on, device memory in which its tokens lie in order, for kernels

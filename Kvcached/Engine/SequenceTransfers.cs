@@ -12,6 +12,17 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
     private readonly Reservations _reservations = new();
     private readonly OrderRestorer _order = new(state, loop);
 
+    /// <summary>Enqueues transfers of a sequence, a move of up to <paramref name="maxBlocks"/> blocks. Returns the blocks that they are of.</summary>
+    public int Run(TransferKind kind, LaneState lane, SequenceHandle handle, int maxBlocks) => kind switch
+    {
+        TransferKind.Clean => Clean(lane, handle),
+        TransferKind.Evict => Evict(lane, handle),
+        TransferKind.Prefetch => Prefetch(lane, handle),
+        TransferKind.Move => Move(lane, handle, 0, maxBlocks, background: false),
+        TransferKind.RestoreOrder => RestoreOrder(lane, handle),
+        _ => throw new KvException(KvError.InvalidArgument, $"There is no transfer of kind {kind}."),
+    };
+
     /// <summary>Copies out what has no clean copy, and keeps it on the device. Returns the copies enqueued.</summary>
     public int Clean(LaneState lane, SequenceHandle handle) => ForEachResident(lane, handle, drop: false);
 

@@ -6,9 +6,9 @@ using Kvcached.Sequences;
 namespace Kvcached;
 
 // What models, sequences and lanes ask for. Work in the background goes behind it.
-public sealed partial class KvCache
+internal sealed partial class EmbeddedCache
 {
-    internal KvSequence CreateSequence(KvModel model)
+    internal override KvSequence CreateSequence(KvModel model)
     {
         lock (_lock)
         {
@@ -18,7 +18,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal int TokenCount(SequenceHandle handle)
+    internal override int TokenCount(SequenceHandle handle)
     {
         lock (_lock)
         {
@@ -27,7 +27,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal bool IsRefused(SequenceHandle handle)
+    internal override bool IsRefused(SequenceHandle handle)
     {
         lock (_lock)
         {
@@ -36,7 +36,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal KvStepStatus Begin(KvLane lane, ReadOnlySpan<KvStepItem> batch, out ulong number)
+    internal KvStepStatus Begin(EmbeddedLane lane, ReadOnlySpan<KvStepItem> batch, out ulong number)
     {
         KvStepStatus status;
         EngineCounters counted;
@@ -66,7 +66,7 @@ public sealed partial class KvCache
         return status;
     }
 
-    internal KvStepStatus StatusOf(KvLane lane, ulong number)
+    internal KvStepStatus StatusOf(EmbeddedLane lane, ulong number)
     {
         lock (_lock)
         {
@@ -75,7 +75,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal void Truncate(SequenceHandle handle, int tokens)
+    internal override void Truncate(SequenceHandle handle, int tokens)
     {
         lock (_lock)
         {
@@ -84,7 +84,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal void Commit(SequenceHandle handle, int count)
+    internal override void Commit(SequenceHandle handle, int count)
     {
         lock (_lock)
         {
@@ -93,7 +93,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal void Free(SequenceHandle handle)
+    internal override void Free(SequenceHandle handle)
     {
         lock (_lock)
         {
@@ -102,7 +102,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal void OpenWindow(SequenceHandle handle, int layout)
+    internal override void OpenWindow(SequenceHandle handle, int layout)
     {
         lock (_lock)
         {
@@ -111,7 +111,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal void CloseWindow(SequenceHandle handle, int layout)
+    internal override void CloseWindow(SequenceHandle handle, int layout)
     {
         lock (_lock)
         {
@@ -120,7 +120,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal long WindowBytes(SequenceHandle handle, int layout)
+    internal override long WindowBytes(SequenceHandle handle, int layout)
     {
         lock (_lock)
         {
@@ -129,7 +129,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal PageTable PageTable(KvLane lane, ulong number, int layout)
+    internal PageTable PageTable(EmbeddedLane lane, ulong number, int layout)
     {
         lock (_lock)
         {
@@ -138,7 +138,7 @@ public sealed partial class KvCache
         }
     }
 
-    internal WindowArguments WindowArguments(KvLane lane, ulong number, int layout)
+    internal WindowArguments WindowArguments(EmbeddedLane lane, ulong number, int layout)
     {
         lock (_lock)
         {
@@ -147,50 +147,18 @@ public sealed partial class KvCache
         }
     }
 
-    internal int Clean(KvLane lane, SequenceHandle handle) =>
-        Transfer(lane, handle, 0, static (transfers, lane, handle, _) => transfers.Clean(lane, handle));
-
-    internal int Evict(KvLane lane, SequenceHandle handle) =>
-        Transfer(lane, handle, 0, static (transfers, lane, handle, _) => transfers.Evict(lane, handle));
-
-    internal int Prefetch(KvLane lane, SequenceHandle handle) =>
-        Transfer(lane, handle, 0, static (transfers, lane, handle, _) => transfers.Prefetch(lane, handle));
-
-    internal int RestoreOrder(KvLane lane, SequenceHandle handle) =>
-        Transfer(lane, handle, 0, static (transfers, lane, handle, _) => transfers.RestoreOrder(lane, handle));
-
-    internal int Move(KvLane lane, SequenceHandle handle, int maxBlocks)
+    internal override int Transfer(TransferKind kind, KvLane lane, SequenceHandle handle, int most)
     {
-        KvCacheOptions.Check(nameof(maxBlocks), maxBlocks, 0, int.MaxValue, 1);
-        return Transfer(lane, handle, maxBlocks, static (transfers, lane, handle, most) => transfers.Move(lane, handle, 0, most, background: false));
-    }
-
-    /// <summary>Has transfers of a sequence enqueued on a lane. Returns the blocks that they are of.</summary>
-    private int Transfer(KvLane lane, SequenceHandle handle, int most, Func<SequenceTransfers, LaneState, SequenceHandle, int, int> transfer)
-    {
+        ArgumentNullException.ThrowIfNull(lane);
         lock (_lock)
         {
-            Serve(lane);
-            var blocks = transfer(_host.Engine.Transfers, lane.State, handle, most);
+            ThrowIfClosed();
+            var state = lane is EmbeddedLane own && own.Cache == this ? own.State : throw ForeignLane();
+            _host.Observe();
+            _host.Engine.Serve();
+            var blocks = _host.Engine.Transfers.Run(kind, state, handle, most);
             _host.Engine.WorkInBackground();
             return blocks;
         }
-    }
-
-    private SequenceHandle HandleOf(KvSequence sequence) => sequence.Cache == this
-        ? sequence.Handle
-        : throw new KvException(KvError.ForeignHandle, $"Sequence {sequence.Id} is another cache's.");
-
-    private void Serve(KvLane lane)
-    {
-        ArgumentNullException.ThrowIfNull(lane);
-        if (lane.Cache != this)
-        {
-            throw new KvException(KvError.ForeignHandle, "The lane is another cache's.");
-        }
-
-        ThrowIfClosed();
-        _host.Observe();
-        _host.Engine.Serve();
     }
 }
