@@ -116,9 +116,9 @@ public sealed class CpuDeviceTests : IDisposable
     public void A_value_past_the_largest_is_a_typed_error()
     {
         var (timeline, queue) = (_device.CreateTimeline("timeline"), _device.CreateQueue("queue"));
-        timeline.Signal(CpuTimeline.MaxValue);
-        Assert.Throws<ArgumentOutOfRangeException>(() => timeline.Signal(CpuTimeline.MaxValue + 1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => queue.Submit([], _commands, new TimelinePoint(timeline, CpuTimeline.MaxValue + 1)));
+        timeline.Signal(DeviceTimeline.MaxValue);
+        Assert.Throws<ArgumentOutOfRangeException>(() => timeline.Signal(DeviceTimeline.MaxValue + 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => queue.Submit([], _commands, new TimelinePoint(timeline, DeviceTimeline.MaxValue + 1)));
     }
 
     [Fact]

@@ -32,11 +32,11 @@ public class NativeLayoutTests
     [Fact]
     public void Parts_of_a_submission_record_start_at_multiples_of_16()
     {
-        Assert.Equal(32, Unsafe.SizeOf<SubmissionRecord>());
+        Assert.Equal(48, Unsafe.SizeOf<SubmissionRecord>());
         Assert.Equal(16, Unsafe.SizeOf<WaitRecord>());
         Assert.Equal(48, Unsafe.SizeOf<CommandRecord>());
         Assert.Equal(8, Unsafe.SizeOf<TableEntry>());
-        Assert.Equal(32 + (3 * 16) + (2 * 48) + 112, SubmissionRecord.Measure(3, 2, 100));
+        Assert.Equal(48 + (3 * 16) + (2 * 48) + 112, SubmissionRecord.Measure(3, 2, 100));
     }
 
     [Fact]

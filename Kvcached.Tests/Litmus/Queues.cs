@@ -89,7 +89,7 @@ internal unsafe class QueueCopy : ILitmusQueue
         record->Commands = 1;
         record->SignalSlot = (TimelineSlot*)s.Done;
         record->SignalValue = s.DoneValue;
-        *SubmissionRecord.WaitsOf(record) = new WaitRecord { Slot = (TimelineSlot*)s.Gate, Value = s.GateValue };
+        *SubmissionRecord.WaitsOf(record) = new WaitRecord((TimelineSlot*)s.Gate, s.GateValue, BellAccess.Own);
         *SubmissionRecord.CommandsOf(record) = new CommandRecord { Source = (byte*)s.Source, Target = (byte*)s.Target, Length = s.Bytes };
         HandOver(() => _chain.Publish(bytes), _bell.Ring);
     }

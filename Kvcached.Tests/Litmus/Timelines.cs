@@ -18,7 +18,7 @@ internal sealed unsafe class OwnTimeline(CpuDevice device, nint address) : ILitm
 {
     private static readonly TimelineSlab _noSlab = new();
 
-    internal CpuTimeline Timeline { get; } = new(device, _noSlab, (TimelineSlot*)address, "litmus");
+    internal CpuTimeline Timeline { get; } = new SlabTimeline(device, _noSlab, (TimelineSlot*)address, "litmus");
 
     public ulong Value => Timeline.Value;
 

@@ -2,10 +2,13 @@ namespace Kvcached.Devices;
 
 /// <summary>
 /// A monotonic 64-bit counter that queues signal and wait on. Starts at 0, so the first point that means anything is 1; never reset; at
-/// most 2^48 − 1. Signalling a value that has been passed changes nothing. Thread-safe.
+/// most <see cref="MaxValue"/>. Signalling a value that has been passed changes nothing. Thread-safe.
 /// </summary>
 public abstract class DeviceTimeline : IDisposable
 {
+    /// <summary>The largest value: 2^48 − 1.</summary>
+    public const ulong MaxValue = (1UL << 48) - 1;
+
     /// <summary>Names the timeline.</summary>
     protected DeviceTimeline(string label) => Label = label;
 

@@ -10,7 +10,7 @@ namespace Kvcached.Devices.Cpu;
 /// are shared memory. Owns all that it creates: disposing it ends its queues (what has not started is given up) and then unmaps its
 /// memory; disposing it while another thread uses its memory is a broken contract. Thread-safe.
 /// </summary>
-public sealed unsafe class CpuDevice : IDevice
+public sealed unsafe partial class CpuDevice : ISharingDevice
 {
     /// <summary>The most workers that a device may have.</summary>
     public const int MaxWorkers = 1024;
@@ -76,13 +76,15 @@ public sealed unsafe class CpuDevice : IDevice
     internal bool IsLost => Volatile.Read(ref _fault) != null;
 
     /// <inheritdoc/>
-    public DeviceMemory Allocate(long bytes, MemoryKind kind, string label)
+    public DeviceMemory Allocate(long bytes, MemoryKind kind, string label) => Allocate(bytes, kind, label, SharedAccess.Private);
+
+    /// <inheritdoc/>
+    public DeviceMemory Allocate(long bytes, MemoryKind kind, string label, SharedAccess access)
     {
-        ArgumentNullException.ThrowIfNull(label);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytes);
-        if (kind is not (MemoryKind.Device or MemoryKind.Host))
+        Check(bytes, kind, label);
+        if (!Enum.IsDefined(access))
         {
-            throw new ArgumentOutOfRangeException(nameof(kind), kind, "There is no such kind of memory.");
+            throw new ArgumentOutOfRangeException(nameof(access), access, "There is no such access.");
         }
 
         lock (_lock)
@@ -94,17 +96,22 @@ public sealed unsafe class CpuDevice : IDevice
                 throw new OutOfDeviceMemoryException($"{Name} cannot allocate {bytes} bytes for {label}: {held} of {_maxBytes} bytes are allocated.");
             }
 
-            SharedMapping mapping;
+            SharedMapping? mapping = null;
             try
             {
                 mapping = SharedMapping.Create(bytes, label);
+                if (access != SharedAccess.Private)
+                {
+                    mapping.Seal(againstWriting: access == SharedAccess.ReadOnlyForOthers);
+                }
             }
             catch (Win32Exception e)
             {
+                mapping?.Dispose();
                 throw new OutOfDeviceMemoryException($"{Name} cannot allocate {bytes} bytes for {label}: {e.Message}", e);
             }
 
-            var memory = new CpuMemory(this, mapping, label, kind, bytes);
+            var memory = new CpuMemory(this, mapping, label, kind, bytes, access, isImported: false);
             _memories.Add(memory);
             BytesOf(kind).Add(memory.HeldBytes);
             return memory;
@@ -137,13 +144,13 @@ public sealed unsafe class CpuDevice : IDevice
             {
                 if (slab.Acquire() is var slot && slot != null)
                 {
-                    return new CpuTimeline(this, slab, slot, label);
+                    return new SlabTimeline(this, slab, slot, label);
                 }
             }
 
             var fresh = new TimelineSlab();
             _slabs.Add(fresh);
-            return new CpuTimeline(this, fresh, fresh.Acquire(), label);
+            return new SlabTimeline(this, fresh, fresh.Acquire(), label);
         }
     }
 
@@ -176,7 +183,7 @@ public sealed unsafe class CpuDevice : IDevice
         // All are asked first, so that ending takes as long as the longest command and not the sum.
         foreach (var queue in queues)
         {
-            queue.RequestStop();
+            RequestStop(queue);
         }
 
         foreach (var queue in queues)
@@ -232,6 +239,15 @@ public sealed unsafe class CpuDevice : IDevice
         }
     }
 
+    /// <summary>Makes a queue end soon. Under the lock: what the queue waits on is not unmapped meanwhile.</summary>
+    internal void RequestStop(CpuQueue queue)
+    {
+        lock (_lock)
+        {
+            queue.RequestStop();
+        }
+    }
+
     internal void Release(CpuQueue queue, KernelLaunch[]? launch)
     {
         lock (_lock)
@@ -242,6 +258,8 @@ public sealed unsafe class CpuDevice : IDevice
                 Team.ReleaseLaunch(launch);
             }
         }
+
+        ReleaseRetired();
     }
 
     internal void Release(CpuMemory memory)
@@ -249,7 +267,10 @@ public sealed unsafe class CpuDevice : IDevice
         lock (_lock)
         {
             _memories.Remove(memory);
-            BytesOf(memory.Kind).Add(-memory.HeldBytes);
+            if (!memory.IsImported)
+            {
+                BytesOf(memory.Kind).Add(-memory.HeldBytes);
+            }
         }
     }
 
@@ -258,6 +279,16 @@ public sealed unsafe class CpuDevice : IDevice
         lock (_lock)
         {
             slab.Release(slot);
+        }
+    }
+
+    private static void Check(long bytes, MemoryKind kind, string label)
+    {
+        ArgumentNullException.ThrowIfNull(label);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytes);
+        if (kind is not (MemoryKind.Device or MemoryKind.Host))
+        {
+            throw new ArgumentOutOfRangeException(nameof(kind), kind, "There is no such kind of memory.");
         }
     }
 

@@ -5,28 +5,42 @@ namespace Kvcached.Devices.Cpu;
 /// <summary>Memory of the cpu device: shared memory, mapped for this process. Thread-safe.</summary>
 internal sealed unsafe class CpuMemory : DeviceMemory
 {
-    private readonly SharedMapping _mapping;
     private nint _address;
 
-    internal CpuMemory(CpuDevice device, SharedMapping mapping, string label, MemoryKind kind, long bytes)
+    internal CpuMemory(CpuDevice device, SharedMapping mapping, string label, MemoryKind kind, long bytes, SharedAccess access = SharedAccess.Private, bool isImported = false)
         : base(label, kind, bytes)
     {
         Device = device;
-        _mapping = mapping;
+        Mapping = mapping;
+        Access = access;
+        IsImported = isImported;
         _address = mapping.Address;
     }
 
     internal CpuDevice Device { get; }
 
+    internal SharedMapping Mapping { get; }
+
+    /// <summary>What processes other than the one that allocated it may do with it.</summary>
+    internal SharedAccess Access { get; }
+
+    /// <summary>Whether another process allocated it.</summary>
+    internal bool IsImported { get; }
+
+    /// <summary>Whether writing it would end this process.</summary>
+    internal bool IsReadOnly => IsImported && Access == SharedAccess.ReadOnlyForOthers;
+
+    internal bool IsDisposed => Volatile.Read(ref _address) == 0;
+
     /// <summary>Bytes that the memory takes: whole pages.</summary>
-    internal long HeldBytes => _mapping.Bytes;
+    internal long HeldBytes => Mapping.Bytes;
 
     public override long PhysicalBytes
     {
         get
         {
-            ObjectDisposedException.ThrowIf(Volatile.Read(ref _address) == 0, this);
-            return _mapping.PhysicalBytes;
+            ObjectDisposedException.ThrowIf(IsDisposed, this);
+            return Mapping.PhysicalBytes;
         }
     }
 
@@ -57,8 +71,13 @@ internal sealed unsafe class CpuMemory : DeviceMemory
 
     protected override void DiscardCore(long offset, long bytes)
     {
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref _address) == 0, this);
-        _mapping.PunchHole(offset, bytes);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        if (IsImported || Access == SharedAccess.ReadOnlyForOthers)
+        {
+            throw new InvalidOperationException($"{Label} cannot be discarded: it is shared for reading, or is another process's.");
+        }
+
+        Mapping.PunchHole(offset, bytes);
     }
 
     protected override void Dispose(bool disposing)
@@ -66,7 +85,15 @@ internal sealed unsafe class CpuMemory : DeviceMemory
         if (Interlocked.Exchange(ref _address, 0) != 0)
         {
             Device.Release(this);
-            _mapping.Dispose();
+            if (Access == SharedAccess.Private)
+            {
+                Mapping.Dispose();
+            }
+            else
+            {
+                Mapping.Descriptor.Dispose();
+                Device.Retire(Mapping);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ namespace Kvcached.Devices.Cpu;
 ///   check, capture, publish, ring   ─────→   peek → wait all → run → signal → advance
 /// </code>
 /// Stopping: the stop flag is set, and then the bell that the thread may be asleep on is rung. The thread names that bell before it
-/// awaits it and looks at the flag after, so one of the two sees the other.
+/// awaits it and looks at the flag after, so one of the two sees the other; what others may write, or this process only read, is looked at again anyhow.
 /// </summary>
 internal sealed unsafe class CpuQueue : DeviceQueue
 {
@@ -21,9 +21,10 @@ internal sealed unsafe class CpuQueue : DeviceQueue
     /// <summary>Element 0 of a pinned array: rung when a submission is published, or the queue stops.</summary>
     private readonly Doorbell[] _bell = GC.AllocateArray<Doorbell>(16, pinned: true);
 
-    /// <summary>The slot that the thread waits on, or 0.</summary>
+    /// <summary>The slot that the thread waits on, or 0; its <see cref="BellAccess"/> is in the low bits, which are 0 in every slot's address.</summary>
     private nint _waitingOn;
     private volatile bool _stop;
+    private volatile bool _ended;
     private int _disposed;
     private KernelLaunch[]? _launch;
 
@@ -36,6 +37,9 @@ internal sealed unsafe class CpuQueue : DeviceQueue
 
     /// <summary>Whether no more commands may run: a lost device's helpers skip items, so what follows them must neither run nor be signalled.</summary>
     private bool IsEnding => _stop || _device.IsLost;
+
+    /// <summary>Submissions accepted so far.</summary>
+    internal long Accepted => _chain.Published;
 
     internal void Start() => _thread.Start();
 
@@ -52,8 +56,7 @@ internal sealed unsafe class CpuQueue : DeviceQueue
         var record = _chain.Reserve(bytes);
         record->Waits = waits.Length;
         record->Commands = list.Length;
-        record->SignalSlot = SlotOf(signal.Timeline, signal.Value);
-        record->SignalValue = signal.Value;
+        CaptureSignal(signal, record);
         CaptureWaits(waits, SubmissionRecord.WaitsOf(record));
         CaptureCommands(list, SubmissionRecord.CommandsOf(record), SubmissionRecord.PayloadOf(record));
         payload.CopyTo(new Span<byte>(SubmissionRecord.PayloadOf(record), payload.Length));
@@ -66,12 +69,16 @@ internal sealed unsafe class CpuQueue : DeviceQueue
     {
         _stop = true;
         _bell[0].Ring();
-        var slot = (TimelineSlot*)Volatile.Read(ref _waitingOn);
-        if (slot != null)
+        var waitingOn = Volatile.Read(ref _waitingOn);
+        if (waitingOn != 0)
         {
-            slot->Bell.Ring();
+            var access = waitingOn & (TimelineSlot.Bytes - 1);
+            ((TimelineSlot*)(waitingOn - access))->Bell.Rouse((BellAccess)access);
         }
     }
+
+    /// <summary>Whether so many submissions have been run and signalled, so that nothing that they name is needed any more; or none of them ever will.</summary>
+    internal bool IsPast(long accepted) => _ended || _chain.Consumed >= accepted;
 
     protected override void Dispose(bool disposing)
     {
@@ -80,12 +87,22 @@ internal sealed unsafe class CpuQueue : DeviceQueue
             return;
         }
 
-        RequestStop();
+        _device.RequestStop(this);
 #pragma warning disable RS0030 // Teardown: the records that the thread reads are freed next. It is past every wait, and ends with the command that it is in.
         _thread.Join();
 #pragma warning restore RS0030
+        _ended = true;
         _device.Release(this, _launch);
         _chain.Free();
+    }
+
+    private void CaptureSignal(TimelinePoint signal, SubmissionRecord* record)
+    {
+        var timeline = Own(signal.Timeline);
+        timeline.CheckSignal(signal.Value);
+        record->SignalSlot = timeline.Slot;
+        record->SignalValue = signal.Value;
+        record->SignalBell = timeline.Bell?.Capture() ?? default;
     }
 
     private void CaptureWaits(ReadOnlySpan<WaitPoint> waits, WaitRecord* records)
@@ -93,7 +110,9 @@ internal sealed unsafe class CpuQueue : DeviceQueue
         for (var i = 0; i < waits.Length; i++)
         {
             ref readonly var wait = ref waits[i];
-            records[i] = new WaitRecord { Slot = SlotOf(wait.Timeline, wait.Value), Value = wait.Value };
+            var timeline = Own(wait.Timeline);
+            CpuTimeline.CheckValue(wait.Value);
+            records[i] = new WaitRecord(timeline.Slot, wait.Value, timeline.Access);
         }
     }
 
@@ -106,17 +125,17 @@ internal sealed unsafe class CpuQueue : DeviceQueue
             switch (command.Kind)
             {
                 case CommandKind.Copy:
-                    record.Target = AddressOf(command.Target) + command.TargetOffset;
+                    record.Target = TargetOf(command.Target) + command.TargetOffset;
                     record.Source = AddressOf(command.Source) + command.SourceOffset;
                     record.Length = command.Bytes;
                     break;
                 case CommandKind.Fill:
-                    record.Target = AddressOf(command.Target) + command.TargetOffset;
+                    record.Target = TargetOf(command.Target) + command.TargetOffset;
                     record.Length = command.Bytes;
                     record.FillValue = command.FillValue;
                     break;
                 case CommandKind.UpdateTable:
-                    record.Target = AddressOf(command.Target);
+                    record.Target = TargetOf(command.Target);
                     record.Payload = payload + command.PayloadOffset;
                     record.Length = command.PayloadBytes;
                     break;
@@ -133,15 +152,18 @@ internal sealed unsafe class CpuQueue : DeviceQueue
         }
     }
 
-    private TimelineSlot* SlotOf(DeviceTimeline timeline, ulong value)
+    private CpuTimeline Own(DeviceTimeline timeline)
     {
         ArgumentNullException.ThrowIfNull(timeline);
-        CpuTimeline.CheckValue(value);
-        return timeline is CpuTimeline own && own.Device == _device ? own.Slot : throw Foreign("timeline", timeline.Label);
+        return timeline is CpuTimeline own && own.Device == _device ? own : throw Foreign("timeline", timeline.Label);
     }
 
     private byte* AddressOf(DeviceMemory? memory) =>
         memory is CpuMemory own && own.Device == _device ? (byte*)own.Address : throw Foreign("memory", memory?.Label);
+
+    private byte* TargetOf(DeviceMemory? memory) => memory is CpuMemory { IsReadOnly: true }
+        ? throw new InvalidOperationException($"The memory {memory.Label} is another process's, which alone can write it.")
+        : AddressOf(memory);
 
     private int IndexOf(DeviceKernel? kernel) =>
         kernel is CpuDeviceKernel own && own.Device == _device ? own.Index : throw Foreign("kernel", kernel?.Name);
@@ -154,6 +176,7 @@ internal sealed unsafe class CpuQueue : DeviceQueue
         while (AwaitSubmission(out var record) && AwaitPoints(record) && RunCommands(record))
         {
             record->SignalSlot->Signal(record->SignalValue);
+            record->SignalBell.Ring();
             _chain.Advance();
         }
     }
@@ -171,7 +194,7 @@ internal sealed unsafe class CpuQueue : DeviceQueue
         var waits = SubmissionRecord.WaitsOf(record);
         for (var i = 0; i < record->Waits; i++)
         {
-            if (waits[i].Slot->Value < waits[i].Value && !AwaitPoint(waits[i].Slot, waits[i].Value))
+            if (waits[i].Slot->Value < waits[i].Value && !AwaitPoint(in waits[i]))
             {
                 return false;
             }
@@ -180,11 +203,11 @@ internal sealed unsafe class CpuQueue : DeviceQueue
         return true;
     }
 
-    private bool AwaitPoint(TimelineSlot* slot, ulong value)
+    private bool AwaitPoint(in WaitRecord wait)
     {
-        var reached = new ReachedOrStopped(this, slot, value);
-        Volatile.Write(ref _waitingOn, (nint)slot);
-        slot->Bell.Await(ref reached, CpuTimeline.SpinTicks);
+        var reached = new ReachedOrStopped(this, wait.Slot, wait.Value);
+        Volatile.Write(ref _waitingOn, (nint)wait.Slot | (nint)wait.Access);
+        wait.Slot->Bell.Await(ref reached, CpuTimeline.SpinTicks, access: wait.Access);
         Volatile.Write(ref _waitingOn, 0);
         return !_stop;
     }

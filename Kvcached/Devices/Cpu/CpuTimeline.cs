@@ -1,47 +1,41 @@
 namespace Kvcached.Devices.Cpu;
 
 /// <summary>A timeline of the cpu device: a slot in shared memory. Thread-safe.</summary>
-internal sealed unsafe class CpuTimeline : DeviceTimeline
+internal abstract unsafe class CpuTimeline : DeviceTimeline
 {
-    /// <summary>The largest value of a timeline.</summary>
-    internal const ulong MaxValue = (1UL << 48) - 1;
-
     /// <summary>Looking again for this long costs less than falling asleep; longer would keep a peer on the same core from signalling.</summary>
     internal static readonly long SpinTicks = SpinBudget.TicksOf(2);
 
-    private readonly TimelineSlab _slab;
-    private nint _slot;
-
-    internal CpuTimeline(CpuDevice device, TimelineSlab slab, TimelineSlot* slot, string label)
+    protected CpuTimeline(CpuDevice device, BellAccess access, string label)
         : base(label)
     {
         Device = device;
-        _slab = slab;
-        _slot = (nint)slot;
+        Access = access;
     }
 
     internal CpuDevice Device { get; }
 
+    /// <summary>Who has the slot's memory.</summary>
+    internal BellAccess Access { get; }
+
+    /// <summary>Rung after each signal of this process; null for none.</summary>
+    internal SignalBell? Bell { get; set; }
+
     public override ulong Value => Slot->Value;
 
     /// <summary>The words.</summary>
-    internal TimelineSlot* Slot
-    {
-        get
-        {
-            var slot = Volatile.Read(ref _slot);
-            ObjectDisposedException.ThrowIf(slot == 0, this);
-            return (TimelineSlot*)slot;
-        }
-    }
+    internal abstract TimelineSlot* Slot { get; }
 
     public override void Signal(ulong value)
     {
-        CheckValue(value);
+        CheckSignal(value);
         Slot->Signal(value);
+        Bell?.Ring();
     }
 
-    public override bool WaitOnHost(ulong value, TimeSpan timeout)
+    public override bool WaitOnHost(ulong value, TimeSpan timeout) => Await(value, timeout);
+
+    protected bool Await(ulong value, TimeSpan timeout)
     {
         var slot = Slot;
         if (slot->Value >= value)
@@ -50,7 +44,15 @@ internal sealed unsafe class CpuTimeline : DeviceTimeline
         }
 
         var reached = new ReachedOrLost(Device, slot, value);
-        return slot->Bell.Await(ref reached, SpinTicks, timeout == Timeout.InfiniteTimeSpan ? null : timeout);
+        return slot->Bell.Await(ref reached, SpinTicks, timeout == Timeout.InfiniteTimeSpan ? null : timeout, Access);
+    }
+
+    /// <summary>As <see cref="ISharingDevice.Poison"/>.</summary>
+    internal virtual void Poison(ulong value)
+    {
+        CheckSignal(value);
+        Slot->Poison(value, Access);
+        Bell?.Ring();
     }
 
     internal static void CheckValue(ulong value)
@@ -61,12 +63,12 @@ internal sealed unsafe class CpuTimeline : DeviceTimeline
         }
     }
 
-    protected override void Dispose(bool disposing)
+    internal void CheckSignal(ulong value)
     {
-        var slot = Interlocked.Exchange(ref _slot, 0);
-        if (slot != 0)
+        CheckValue(value);
+        if (Access == BellAccess.ReadOnly)
         {
-            Device.Release(_slab, (TimelineSlot*)slot);
+            throw new InvalidOperationException($"The timeline {Label} is another process's, which alone can signal it.");
         }
     }
 

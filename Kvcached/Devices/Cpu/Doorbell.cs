@@ -24,11 +24,19 @@ namespace Kvcached.Devices.Cpu;
 /// sequence before the addition, and then the kernel finds another value and does not let it sleep or the wake finds it asleep; or it
 /// heard it after, and then it sees the change, which came before. A waiter that dies leaves Waiters too high: rings then cost a call
 /// more than they need. Sequence counts every ring, so that 2^32 rings between hearing and sleeping would be needed to mistake one for none.
+/// <para>
+/// Where other processes have the memory too (<see cref="BellAccess"/>), a ringer may be killed between change and ring, or write what it likes. Waits there look
+/// again now and then by themselves, so that a ring that never comes delays and does not block. Who may only read the memory does not count itself: Waiters is 1 there from the start,
+/// and every ring wakes.
+/// </para>
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = Bytes)]
 internal unsafe struct Doorbell
 {
     internal const int Bytes = 8;
+
+    /// <summary>How long a ring that never comes may delay: far longer than a ring takes, far shorter than a peer's death may go unnoticed.</summary>
+    private static readonly TimeSpan _lookAgain = TimeSpan.FromMilliseconds(100);
 
     private uint _sequence;
     private int _waiters;
@@ -51,8 +59,9 @@ internal unsafe struct Doorbell
     /// <param name="condition">Looked at after the sequence was heard, so that what changes afterwards keeps the caller awake.</param>
     /// <param name="spinTicks">How long to look again before falling asleep, in ticks of <see cref="Stopwatch"/>.</param>
     /// <param name="timeout">The longest wait; null for one without limit.</param>
+    /// <param name="access">Who has the bell's memory.</param>
     /// <returns>False if the time was up and the condition did not hold.</returns>
-    internal bool Await<TCondition>(ref TCondition condition, long spinTicks, TimeSpan? timeout = null)
+    internal bool Await<TCondition>(ref TCondition condition, long spinTicks, TimeSpan? timeout = null, BellAccess access = BellAccess.Own)
         where TCondition : struct, ICondition
     {
         var started = timeout is null ? 0 : Stopwatch.GetTimestamp();
@@ -66,25 +75,15 @@ internal unsafe struct Doorbell
         }
         while (spin.Pause());
 
+        if (access == BellAccess.ReadOnly)
+        {
+            return Sleep(ref condition, started, timeout, _lookAgain);
+        }
+
         Interlocked.Increment(ref _waiters);
         try
         {
-            while (true)
-            {
-                var heard = Hear();
-                if (condition.Holds())
-                {
-                    return true;
-                }
-
-                var left = timeout - Stopwatch.GetElapsedTime(started);
-                if (left <= TimeSpan.Zero)
-                {
-                    return false;
-                }
-
-                Futex.Wait(Word, heard, left);
-            }
+            return Sleep(ref condition, started, timeout, access == BellAccess.Own ? null : _lookAgain);
         }
         finally
         {
@@ -92,13 +91,64 @@ internal unsafe struct Doorbell
         }
     }
 
+    /// <summary>
+    /// Makes whoever waits look again, even where the words are not to be believed. Where they may only be read, a waiter that is about to sleep is missed: it
+    /// looks again by itself.
+    /// </summary>
+    internal void Rouse(BellAccess access)
+    {
+        if (access != BellAccess.ReadOnly)
+        {
+            Interlocked.Increment(ref _sequence);
+        }
+
+        Wake(int.MaxValue);
+    }
+
+    /// <summary>Counts so many waiters from the start.</summary>
+    internal void Presume(int waiters) => Volatile.Write(ref _waiters, waiters);
+
     /// <summary>The count of rings so far.</summary>
     internal uint Hear() => Volatile.Read(ref _sequence);
+
+    private bool Sleep<TCondition>(ref TCondition condition, long started, TimeSpan? timeout, TimeSpan? lookAgain)
+        where TCondition : struct, ICondition
+    {
+        while (true)
+        {
+            var heard = Hear();
+            if (condition.Holds())
+            {
+                return true;
+            }
+
+            var left = timeout - Stopwatch.GetElapsedTime(started);
+            if (left <= TimeSpan.Zero)
+            {
+                return false;
+            }
+
+            Futex.Wait(Word, heard, lookAgain is null || left < lookAgain ? left : lookAgain);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void Wake(int count) => Futex.Wake(Word, count);
 
     private uint* Word => (uint*)Unsafe.AsPointer(ref _sequence);
+}
+
+/// <summary>Who has the memory that a bell lies in.</summary>
+internal enum BellAccess
+{
+    /// <summary>This process alone.</summary>
+    Own,
+
+    /// <summary>Others too, who may write it.</summary>
+    Shared,
+
+    /// <summary>Others too, and this process may only read it.</summary>
+    ReadOnly,
 }
 
 /// <summary>What <see cref="Doorbell.Await"/> waits for. Reads words that are changed before the bell is rung.</summary>

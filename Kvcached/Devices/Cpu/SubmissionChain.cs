@@ -34,6 +34,12 @@ internal sealed unsafe class SubmissionChain
         _readChunk = (nint)_writeChunk;
     }
 
+    /// <summary>Records handed over so far.</summary>
+    internal long Published => Volatile.Read(ref _published);
+
+    /// <summary>Records that are done with.</summary>
+    internal long Consumed => Volatile.Read(ref _consumed);
+
     /// <summary>Producer: room for a record, 16-byte aligned, which the consumer does not see before <see cref="Publish"/>.</summary>
     internal SubmissionRecord* Reserve(int bytes)
     {
@@ -81,7 +87,7 @@ internal sealed unsafe class SubmissionChain
     internal void Advance()
     {
         _readOffset += At((Chunk*)_readChunk, _readOffset)->Bytes;
-        _consumed++;
+        Volatile.Write(ref _consumed, _consumed + 1);
     }
 
     /// <summary>Frees everything. Neither side may use the chain any more.</summary>

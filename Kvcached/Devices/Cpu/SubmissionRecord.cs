@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Kvcached.Devices.Linux;
 
 namespace Kvcached.Devices.Cpu;
 
@@ -6,14 +7,14 @@ namespace Kvcached.Devices.Cpu;
 /// A captured submission, in native memory and without managed references, so that capturing one allocates nothing.
 /// <code>
 ///  | SubmissionRecord | WaitRecord × Waits | CommandRecord × Commands | payload |
-///    32 bytes           16 bytes each        48 bytes each              rounded up to 16
+///    48 bytes           16 bytes each        48 bytes each              rounded up to 16
 /// </code>
 /// Every part starts at a multiple of 16, and so do kernel arguments.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = HeaderBytes)]
 internal unsafe struct SubmissionRecord
 {
-    internal const int HeaderBytes = 32;
+    internal const int HeaderBytes = 48;
     internal const int Alignment = 16;
 
     /// <summary>Size of the whole record; 0 says that the next record is in the next chunk.</summary>
@@ -23,6 +24,9 @@ internal unsafe struct SubmissionRecord
     internal int Commands;
     internal TimelineSlot* SignalSlot;
     internal ulong SignalValue;
+
+    /// <summary>Rung after the signal.</summary>
+    internal EventBell SignalBell;
 
     internal static int Measure(int waits, int commands, int payloadBytes) => checked(
         HeaderBytes + waits * WaitRecord.Bytes + commands * CommandRecord.Bytes + ((payloadBytes + Alignment - 1) & ~(Alignment - 1)));
@@ -40,8 +44,21 @@ internal unsafe struct WaitRecord
 {
     internal const int Bytes = 16;
 
+    /// <summary>Values take 48 bits.</summary>
+    private const int AccessShift = 48;
+
     internal TimelineSlot* Slot;
-    internal ulong Value;
+    private readonly ulong _valueAndAccess;
+
+    internal WaitRecord(TimelineSlot* slot, ulong value, BellAccess access)
+    {
+        Slot = slot;
+        _valueAndAccess = value | (ulong)access << AccessShift;
+    }
+
+    internal readonly ulong Value => _valueAndAccess & DeviceTimeline.MaxValue;
+
+    internal readonly BellAccess Access => (BellAccess)(_valueAndAccess >> AccessShift);
 }
 
 /// <summary>A captured command: its addresses are resolved.</summary>

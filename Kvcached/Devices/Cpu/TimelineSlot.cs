@@ -17,29 +17,61 @@ internal struct TimelineSlot
 {
     internal const int Bytes = 64;
 
+    /// <summary>How often others may come between a signal: far more often than they do, unless a process writes the value without end.</summary>
+    private const int SignalTries = 1 << 20;
+
+    /// <summary>As <see cref="SignalTries"/>, for who cannot spare the time, and will be back.</summary>
+    private const int PoisonTries = 1000;
+
     private ulong _value;
     internal Doorbell Bell;
 
-    /// <summary>The value reached (acquire).</summary>
-    internal ulong Value => Volatile.Read(ref _value);
+    /// <summary>The value reached (acquire). At most the largest there is, whatever another process has written.</summary>
+    internal ulong Value => Math.Min(Volatile.Read(ref _value), DeviceTimeline.MaxValue);
 
     /// <summary>Raises the value (release) and wakes those who wait.</summary>
     internal void Signal(ulong value)
     {
+        if (Raise(value, SignalTries))
+        {
+            Bell.Ring();
+        }
+    }
+
+    /// <summary>Raises the value, unless another process keeps changing it, and wakes those who wait, counted or not.</summary>
+    internal void Poison(ulong value, BellAccess access)
+    {
+        Raise(value, PoisonTries);
+        Bell.Rouse(access);
+    }
+
+    /// <summary>Back to 0, for another timeline of this process.</summary>
+    internal void Reset() => Volatile.Write(ref _value, 0);
+
+    /// <summary>For another timeline in shared memory.</summary>
+    /// <param name="value">Where it starts.</param>
+    /// <param name="waiters">1 where others wait without counting themselves.</param>
+    internal void Begin(ulong value, int waiters)
+    {
+        Bell.Presume(waiters);
+        Volatile.Write(ref _value, value);
+    }
+
+    /// <summary>False if there was nothing to raise, or others have changed the value each time.</summary>
+    private bool Raise(ulong value, int tries)
+    {
         var seen = Volatile.Read(ref _value);
-        while (seen < value)
+        while (seen < value && tries-- > 0)
         {
             var before = Interlocked.CompareExchange(ref _value, value, seen);
             if (before == seen)
             {
-                Bell.Ring();
-                return;
+                return true;
             }
 
             seen = before;
         }
-    }
 
-    /// <summary>Back to 0, for another timeline.</summary>
-    internal void Reset() => Volatile.Write(ref _value, 0);
+        return false;
+    }
 }

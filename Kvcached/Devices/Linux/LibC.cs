@@ -1,3 +1,4 @@
+using System.ComponentModel;
 using System.Runtime.InteropServices;
 
 namespace Kvcached.Devices.Linux;
@@ -19,7 +20,18 @@ internal static unsafe partial class LibC
     internal const int FallocKeepSize = 1;
     internal const int FallocPunchHole = 2;
 
+    internal const int FcntlAddSeals = 1033;
+    internal const int FcntlGetSeals = 1034;
+    internal const int SealSeal = 1;
+    internal const int SealShrink = 2;
+    internal const int SealGrow = 4;
+    internal const int SealFutureWrite = 16;
+
+    internal const int EfdCloexec = 0x80000;
+    internal const int EfdNonblock = 0x800;
+
     internal const int AtEmptyPath = 0x1000;
+    internal const uint StatxSize = 0x200;
     internal const uint StatxBlocks = 0x400;
     internal const int StatBlockBytes = 512;
 
@@ -50,6 +62,9 @@ internal static unsafe partial class LibC
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     internal struct StatxResult
     {
+        [FieldOffset(40)]
+        public ulong Size;
+
         [FieldOffset(48)]
         public ulong Blocks;
     }
@@ -72,7 +87,24 @@ internal static unsafe partial class LibC
     [LibraryImport(Library, EntryPoint = "munmap", SetLastError = true)]
     internal static partial int Munmap(nint address, nuint bytes);
 
+    /// <summary>fcntl(2), which takes its argument by register on every architecture of Linux.</summary>
+    [LibraryImport(Library, EntryPoint = "fcntl", SetLastError = true)]
+    internal static partial int Fcntl(SafeHandle descriptor, int command, int argument);
+
+    [LibraryImport(Library, EntryPoint = "eventfd", SetLastError = true)]
+    internal static partial int Eventfd(uint count, int flags);
+
+    [LibraryImport(Library, EntryPoint = "write", SetLastError = true)]
+    internal static partial nint Write(int descriptor, void* from, nuint bytes);
+
     /// <summary>futex(2) through syscall(2). It can block, so the call must keep its GC transition.</summary>
     [LibraryImport(Library, EntryPoint = "syscall", SetLastError = true)]
     internal static partial nint Futex(nint number, uint* word, nint operation, nuint value, Timespec* timeout, nint unused2, nint unused3);
+
+    /// <summary>What to throw where a call has just failed.</summary>
+    internal static Win32Exception Failure(string call, string what = "")
+    {
+        var error = Marshal.GetLastPInvokeError();
+        return new Win32Exception(error, $"{call} failed{what} with errno {error} ({Marshal.GetPInvokeErrorMessage(error)}).");
+    }
 }

@@ -6,8 +6,7 @@ using Microsoft.Win32.SafeHandles;
 namespace Kvcached.Devices.Linux;
 
 /// <summary>
-/// Zeroed memory that other processes can map: a memfd and this process's mapping of it, page-aligned. Owns both. The descriptor is
-/// close-on-exec.
+/// Memory that processes can share: a memfd and this process's mapping of it, page-aligned. Owns both. The descriptor is close-on-exec.
 /// </summary>
 internal sealed class SharedMapping : SafeHandleZeroOrMinusOneIsInvalid
 {
@@ -35,16 +34,7 @@ internal sealed class SharedMapping : SafeHandleZeroOrMinusOneIsInvalid
 
     /// <summary>Bytes of the pages that the system has given: those touched, less those punched out.</summary>
     /// <exception cref="Win32Exception">The kernel refuses.</exception>
-    internal unsafe long PhysicalBytes
-    {
-        get
-        {
-            LibC.StatxResult result;
-            return LibC.Statx(Descriptor, string.Empty, LibC.AtEmptyPath, LibC.StatxBlocks, &result) == -1
-                ? throw Failure("statx", Bytes)
-                : (long)result.Blocks * LibC.StatBlockBytes;
-        }
-    }
+    internal long PhysicalBytes => (long)Stat(Descriptor, LibC.StatxBlocks).Blocks * LibC.StatBlockBytes;
 
     /// <summary>Rounds up to whole pages.</summary>
     internal static long RoundToPages(long bytes) => checked(bytes + PageBytes - 1) & ~(PageBytes - 1L);
@@ -63,18 +53,49 @@ internal sealed class SharedMapping : SafeHandleZeroOrMinusOneIsInvalid
         var descriptor = new SafeFileHandle(number, ownsHandle: true);
         try
         {
-            if (LibC.Ftruncate(descriptor, size) == -1)
-            {
-                throw Failure("ftruncate", size);
-            }
-
-            var address = LibC.Mmap(0, (nuint)size, LibC.ProtRead | LibC.ProtWrite, LibC.MapShared, descriptor, 0);
-            return address == -1 ? throw Failure("mmap", size) : new SharedMapping(descriptor, address, size);
+            return LibC.Ftruncate(descriptor, size) == -1 ? throw Failure("ftruncate", size) : Map(descriptor, size, LibC.ProtRead | LibC.ProtWrite);
         }
         catch
         {
             descriptor.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Maps memory that another process has made. Takes the descriptor over, also when it throws.</summary>
+    /// <exception cref="ArgumentException">It is no memfd, is smaller than that, or could be made so: reading it would end the process.</exception>
+    /// <exception cref="Win32Exception">The kernel refuses: no memory, or a descriptor sealed to reading that is to be mapped for writing.</exception>
+    internal static SharedMapping Import(SafeFileHandle descriptor, long bytes, bool writable)
+    {
+        try
+        {
+            var seals = LibC.Fcntl(descriptor, LibC.FcntlGetSeals, 0);
+            if (seals == -1 || (seals & LibC.SealShrink) == 0)
+            {
+                throw new ArgumentException("The descriptor is not that of memory which is sealed against shrinking.", nameof(descriptor));
+            }
+
+            var size = RoundToPages(bytes);
+            var real = Stat(descriptor, LibC.StatxSize).Size;
+            return real < (ulong)size
+                ? throw new ArgumentException($"The descriptor's memory has {real} bytes instead of {size}.", nameof(descriptor))
+                : Map(descriptor, size, writable ? LibC.ProtRead | LibC.ProtWrite : LibC.ProtRead);
+        }
+        catch
+        {
+            descriptor.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Forbids, for good and to everyone, to change the size, and perhaps to write by any mapping or call but the mappings that there are.</summary>
+    /// <exception cref="Win32Exception">The kernel refuses.</exception>
+    internal void Seal(bool againstWriting)
+    {
+        var seals = LibC.SealShrink | LibC.SealGrow | LibC.SealSeal | (againstWriting ? LibC.SealFutureWrite : 0);
+        if (LibC.Fcntl(Descriptor, LibC.FcntlAddSeals, seals) == -1)
+        {
+            throw Failure("fcntl", Bytes);
         }
     }
 
@@ -94,6 +115,12 @@ internal sealed class SharedMapping : SafeHandleZeroOrMinusOneIsInvalid
         return LibC.Munmap(handle, (nuint)Bytes) == 0;
     }
 
+    private static SharedMapping Map(SafeFileHandle descriptor, long bytes, int protection)
+    {
+        var address = LibC.Mmap(0, (nuint)bytes, protection, LibC.MapShared, descriptor, 0);
+        return address == -1 ? throw Failure("mmap", bytes) : new SharedMapping(descriptor, address, bytes);
+    }
+
     private static string NameOf(string label)
     {
         var name = "kvcached " + label.Replace('\0', ' ');
@@ -105,9 +132,11 @@ internal sealed class SharedMapping : SafeHandleZeroOrMinusOneIsInvalid
         return name;
     }
 
-    private static Win32Exception Failure(string call, long bytes)
+    private static Win32Exception Failure(string call, long bytes) => LibC.Failure(call, $" for {bytes} bytes");
+
+    private static unsafe LibC.StatxResult Stat(SafeFileHandle descriptor, uint mask)
     {
-        var error = Marshal.GetLastPInvokeError();
-        return new Win32Exception(error, $"{call} failed for {bytes} bytes with errno {error} ({Marshal.GetPInvokeErrorMessage(error)}).");
+        LibC.StatxResult result;
+        return LibC.Statx(descriptor, string.Empty, LibC.AtEmptyPath, mask, &result) == -1 ? throw LibC.Failure("statx") : result;
     }
 }

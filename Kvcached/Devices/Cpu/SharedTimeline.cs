@@ -1,0 +1,48 @@
+using Kvcached.Devices.Linux;
+
+namespace Kvcached.Devices.Cpu;
+
+/// <summary>A timeline in memory that processes share. Whoever reads or waits keeps the memory mapped meanwhile. Thread-safe.</summary>
+internal sealed unsafe class SharedTimeline(CpuMemory memory, long offset, string label)
+    : CpuTimeline(memory.Device, memory.IsReadOnly ? BellAccess.ReadOnly : BellAccess.Shared, label)
+{
+    private volatile bool _disposed;
+
+    public override ulong Value
+    {
+        get
+        {
+            using var hold = new HandleHold(memory.Mapping);
+            return base.Value;
+        }
+    }
+
+    internal override TimelineSlot* Slot
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return (TimelineSlot*)(memory.Address + (ulong)offset);
+        }
+    }
+
+    public override void Signal(ulong value)
+    {
+        using var hold = new HandleHold(memory.Mapping);
+        base.Signal(value);
+    }
+
+    public override bool WaitOnHost(ulong value, TimeSpan timeout)
+    {
+        using var hold = new HandleHold(memory.Mapping);
+        return Await(value, timeout);
+    }
+
+    internal override void Poison(ulong value)
+    {
+        using var hold = new HandleHold(memory.Mapping);
+        base.Poison(value);
+    }
+
+    protected override void Dispose(bool disposing) => _disposed = true;
+}
