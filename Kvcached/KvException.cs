@@ -17,6 +17,9 @@ public enum KvError
 
     /// <summary>The cache has been disposed.</summary>
     Closed,
+
+    /// <summary>The client has been disconnected: it died, or broke the rules, and no command of it is accepted any more.</summary>
+    Disconnected,
 }
 
 /// <summary>

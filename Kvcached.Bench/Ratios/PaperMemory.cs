@@ -37,6 +37,10 @@ internal sealed class PaperDevice : ISubmitter
     {
     }
 
+    public void Close(int lane)
+    {
+    }
+
     /// <summary>Lets the engine observe all that it has submitted.</summary>
     public void ObserveAll(CacheEngine engine, int lanes)
     {

@@ -114,6 +114,9 @@ internal sealed class EngineRig
     /// <summary>Blocks of the pool that have been given memory, in the order in which they were.</summary>
     public (long First, long Count)[] PopulatedBlocks => [.. _recorder.Populated.Select(range => (range.Offset / BlockBytes, range.Bytes / BlockBytes))];
 
+    /// <summary>Lanes that have been closed, in the order in which they were.</summary>
+    public IReadOnlyList<int> ClosedLanes => _recorder.Closed;
+
     public void Observe(Point point)
     {
         Engine.Observe(point.Timeline, point.Value);

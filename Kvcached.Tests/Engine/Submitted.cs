@@ -47,6 +47,11 @@ internal sealed class Recorder : ISubmitter
 
     public void Populate(long offset, long bytes) => Populated.Add((offset, bytes));
 
+    /// <summary>Lanes that have been closed.</summary>
+    public List<int> Closed { get; } = [];
+
+    public void Close(int lane) => Closed.Add(lane);
+
     public void Submit(int queue, ReadOnlySpan<EngineWait> waits, CommandList commands, Point signal)
     {
         var taken = new List<SubmittedCommand>();

@@ -21,6 +21,7 @@ internal sealed class CacheEngine
 {
     private readonly StepPlanner _planner;
     private readonly SequenceCommands _sequences;
+    private readonly ClientDeaths _deaths;
     private readonly CleanAhead _cleanAhead;
     private readonly Compactor _compactor;
     private readonly Trimmer _trimmer;
@@ -37,6 +38,7 @@ internal sealed class CacheEngine
         var room = new RoomMaker(State, loop, coldSlots, _compactor, windows);
         _planner = new StepPlanner(State, loop, room, windows);
         _sequences = new SequenceCommands(State, loop, windows);
+        _deaths = new ClientDeaths(State, _sequences);
         Transfers = new SequenceTransfers(State, loop, room, _sequences, windows);
         Kernels = new StepKernels(State);
         _cleanAhead = new CleanAhead(State, loop, room);
@@ -55,15 +57,28 @@ internal sealed class CacheEngine
     /// <summary>Opens a client whose live steps may pin so many bytes of the pool, and of the entry heap.</summary>
     public ClientState OpenClient(long maxPinnedBytes = long.MaxValue, long maxPinnedRowBytes = long.MaxValue)
     {
-        var client = new ClientState(State.Clients.Count, maxPinnedBytes, maxPinnedRowBytes);
+        var client = new ClientState(State.Clients.Next, maxPinnedBytes, maxPinnedRowBytes);
         State.Clients.Add(client);
         return client;
     }
 
+    /// <summary>
+    /// A client has died, or is to be done with: no more commands of it are accepted, and its steps that wait are dropped. Nothing is freed, and its live
+    /// steps stay live, until <see cref="ProveGone"/>. Does nothing to one that has been condemned.
+    /// </summary>
+    public void Condemn(ClientState client) => _deaths.Condemn(client);
+
+    /// <summary>
+    /// The host has proved that no kernel of a client writes any more, and from now on signals the ends of its steps in its place. Condemns the client, if it has not been. Turns to come
+    /// reclaim all that it has, once its transfers are over: <see cref="ClientState.Life"/> tells, and <see cref="ISubmitter.Close"/> is called for each lane.
+    /// </summary>
+    public void ProveGone(ClientState client) => _deaths.ProveGone(client);
+
     /// <summary>Registers a model: a pool layout for each block size that is new.</summary>
-    /// <exception cref="KvException">A block does not fit the pool.</exception>
+    /// <exception cref="KvException">A block does not fit the pool, or the client has been condemned.</exception>
     public int RegisterModel(ClientState client, ReadOnlySpan<KvShape> shapes, ReadOnlySpan<int> windows)
     {
+        client.ThrowIfCondemned();
         foreach (var shape in shapes)
         {
             if ((long)shape.BlockBytes > State.Options.Pool.Bytes)
@@ -85,17 +100,39 @@ internal sealed class CacheEngine
             layouts[i] = new ModelLayout(shapes[i], windows[i], pool, cold);
         }
 
+        var number = State.Models.Next;
         State.Models.Add(new ModelState(client.Number, layouts));
-        return State.Models.Count - 1;
+        return number;
     }
 
     /// <summary>Number that the next lane will have: its queues and timelines are made before it.</summary>
-    public int NextLane => State.Lanes.Count;
+    public int NextLane => State.Lanes.Next;
 
+    /// <summary>What a timeline of the next lane must have reached from the start: the last value of the lane that had the number before, or 0.</summary>
+    public ulong NextLaneReached(TimelineKind kind)
+    {
+        State.Timelines.EnsureLane(NextLane);
+        return State.Timelines.Observed(Point.TimelineOf(NextLane, kind));
+    }
+
+    /// <summary>Asked before anything is made for a lane.</summary>
+    /// <exception cref="KvException">The client can have no lane: it has been condemned, or there are no more numbers.</exception>
+    public void ThrowIfNoLane(ClientState client)
+    {
+        client.ThrowIfCondemned();
+        if (NextLane > Point.MaxLane)
+        {
+            throw new KvException(KvError.CapacityExceeded, $"There are {Point.MaxLane} lanes, which is the limit.");
+        }
+    }
+
+    /// <summary>Opens a lane. Its first step is one more than what <see cref="NextLaneReached"/> told of Begin.</summary>
+    /// <exception cref="KvException">The client has been condemned, or there are no more numbers.</exception>
     public LaneState OpenLane(ClientState client, LaneMemory memory)
     {
+        ThrowIfNoLane(client);
+        State.Timelines.EnsureLane(NextLane);
         var lane = new LaneState(NextLane, client, memory, State.Timelines);
-        State.Timelines.EnsureLane(lane.Number);
         State.Pool.EnsureLane(lane.Number);
         State.Rows.Pool.EnsureLane(lane.Number);
         State.Cold.Pool.EnsureLane(lane.Number);
@@ -109,11 +146,12 @@ internal sealed class CacheEngine
     /// views. A step that is Busy waits in the lane and is planned by a later <see cref="Turn"/>.
     /// </summary>
     /// <exception cref="KvException">
-    /// The batch is empty, too large, of several models, names a sequence twice or one that is not the client's, one with more pages than the
+    /// The client has been condemned; or the batch is empty, too large, of several models, names a sequence twice or one that is not the client's, one with more pages than the
     /// lane's page tables hold, or one with a window on a lane without windows.
     /// </exception>
     public KvStepStatus Begin(LaneState lane, ReadOnlySpan<StepRequest> batch)
     {
+        lane.Client.ThrowIfCondemned();
         var model = CheckBatch(lane, batch);
         var depth = (ulong)lane.Depth;
         if (lane.Begun + 1 > lane.Ended + depth)
@@ -178,9 +216,17 @@ internal sealed class CacheEngine
         }
     }
 
-    /// <summary>A client may signal what it likes: a step whose begin has not been observed has not ended, and its publish may be yet to run.</summary>
+    /// <summary>
+    /// A client may signal what it likes: a step whose begin has not been observed has not ended, and its publish may be yet to run. What is signalled in place of a client that is
+    /// gone does not count before that is reclaimed.
+    /// </summary>
     private ulong EndedUpTo(LaneState lane)
     {
+        if (lane.Client.Life == ClientLife.Gone)
+        {
+            return lane.Ended;
+        }
+
         var begun = State.Timelines.Observed(Point.TimelineOf(lane.Number, TimelineKind.Begin));
         return RuleFaults.Is(RuleFault.EndCountedFromBegin) ? begun
             : RuleFaults.Is(RuleFault.EndBeforeBegin) ? lane.Signalled
@@ -209,6 +255,8 @@ internal sealed class CacheEngine
             LetGo();
         }
 
+        _deaths.Run();
+
         State.Reservation.Turn();
         ServeWaiting();
     }
@@ -233,20 +281,7 @@ internal sealed class CacheEngine
             }
         }
 
-        if (State.Pool.HasPending)
-        {
-            State.Pool.Promote();
-        }
-
-        if (State.Rows.Pool.HasPending)
-        {
-            State.Rows.Pool.Promote();
-        }
-
-        if (State.Cold.Pool.HasPending)
-        {
-            State.Cold.Pool.Promote();
-        }
+        State.Promote();
     }
 
     private void ServeWaiting()

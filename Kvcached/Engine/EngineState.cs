@@ -134,12 +134,16 @@ internal sealed class EngineState
 
     public ulong BackgroundValue { get; private set; }
 
-    public List<ClientState> Clients { get; } = [];
+    /// <summary>Clients by number: those that have ended too, until another has the number.</summary>
+    public NumberedList<ClientState> Clients { get; } = new();
 
-    public List<ModelState> Models { get; } = [];
+    public NumberedList<ModelState> Models { get; } = new();
 
-    /// <summary>Lanes by number; number 0 is the background's and has no lane.</summary>
-    public List<LaneState?> Lanes { get; } = [null];
+    /// <summary>Lanes by number; number 0 is the background's and has no lane, nor has a number that is free.</summary>
+    public NumberedList<LaneState?> Lanes { get; } = new([null]);
+
+    /// <summary>Clients that are condemned or gone, and not reclaimed.</summary>
+    public List<ClientState> Dying { get; } = [];
 
     public EngineCounters Counters;
 
@@ -242,15 +246,35 @@ internal sealed class EngineState
         }
     }
 
+    /// <summary>Makes free for everyone, in all arenas, what points have been observed for.</summary>
+    public void Promote()
+    {
+        foreach (var arena in (ReadOnlySpan<BlockPool>)[Pool, Rows.Pool, Cold.Pool])
+        {
+            if (arena.HasPending)
+            {
+                arena.Promote();
+            }
+        }
+    }
+
+    /// <summary>Whether all that a lane has submitted has been observed: transfers and publishes.</summary>
+    public bool IsDrained(LaneState lane) =>
+        IsObserved(lane.Number, TimelineKind.In, lane.InValue) && IsObserved(lane.Number, TimelineKind.Out, lane.OutValue) && IsObserved(lane.Number, TimelineKind.Begin, lane.Planned);
+
     /// <summary>Lists what is under way: a point for each timeline that has not been observed up to the last value enqueued.</summary>
     public void ListOutstanding(List<Point> points)
     {
         points.Clear();
+        AddOutstanding(points, Point.BackgroundLane, TimelineKind.In, BackgroundValue);
         foreach (var lane in Lanes)
         {
-            AddOutstanding(points, lane?.Number ?? Point.BackgroundLane, TimelineKind.In, lane?.InValue ?? BackgroundValue);
-            AddOutstanding(points, lane?.Number ?? Point.BackgroundLane, TimelineKind.Out, lane?.OutValue ?? 0);
-            AddOutstanding(points, lane?.Number ?? Point.BackgroundLane, TimelineKind.End, lane?.Planned ?? 0);
+            if (lane is not null)
+            {
+                AddOutstanding(points, lane.Number, TimelineKind.In, lane.InValue);
+                AddOutstanding(points, lane.Number, TimelineKind.Out, lane.OutValue);
+                AddOutstanding(points, lane.Number, TimelineKind.End, lane.Planned);
+            }
         }
     }
 
@@ -276,7 +300,8 @@ internal sealed class EngineState
     /// <summary>Whether something of a client is under way that, once observed, may make it pin less.</summary>
     public bool IsAnythingUnderWay(ClientState client)
     {
-        if (client.LiveBytes + client.LiveRowBytes > 0 || (RuleFaults.Is(RuleFault.LiveStepAwaitedForNothing) && client.HasLive))
+        // What has been proved gone is reclaimed as soon as its transfers are over; what is condemned alone may stay so.
+        if (client.Life == ClientLife.Gone || client.LiveBytes + client.LiveRowBytes > 0 || (RuleFaults.Is(RuleFault.LiveStepAwaitedForNothing) && client.HasLive))
         {
             return true;
         }

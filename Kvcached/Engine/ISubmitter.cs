@@ -19,4 +19,7 @@ internal interface ISubmitter
 
     /// <summary>Gives memory to a range of the pool that was discarded, before anything is submitted that touches it.</summary>
     void Populate(long offset, long bytes);
+
+    /// <summary>A lane has ended: its queues, timelines and memory can go. All that it submitted has been observed, and its number may be another's next.</summary>
+    void Close(int lane);
 }

@@ -5,6 +5,22 @@ using Kvcached.Sequences;
 
 namespace Kvcached.Engine;
 
+/// <summary>How far the end of a client has come (I9): one way, step by step.</summary>
+internal enum ClientLife
+{
+    /// <summary>Its commands are accepted.</summary>
+    Alive,
+
+    /// <summary>No more of them are: it has died, or is to. Its live steps may go on writing.</summary>
+    Condemned,
+
+    /// <summary>It has been proved that nothing of it can write any more. Its ends are signalled in its place, and count once its transfers are over.</summary>
+    Gone,
+
+    /// <summary>Nothing is left of it, and its numbers are others' to have.</summary>
+    Reclaimed,
+}
+
 /// <summary>A client: who owns lanes and sequences, and what its live steps may pin, in bytes of the pool and of the entry heap (I10).</summary>
 internal sealed class ClientState(int number, long maxPinnedBytes, long maxPinnedRowBytes)
 {
@@ -12,6 +28,9 @@ internal sealed class ClientState(int number, long maxPinnedBytes, long maxPinne
     public readonly long MaxPinnedBytes = maxPinnedBytes;
     public readonly long MaxPinnedRowBytes = maxPinnedRowBytes;
     public readonly List<LaneState> Lanes = [];
+
+    /// <summary>How far its end has come.</summary>
+    public ClientLife Life;
 
     /// <summary>Bytes on the device of sequences that live steps use, and of others while transfers into them are on their way.</summary>
     public long LiveBytes;
@@ -33,6 +52,16 @@ internal sealed class ClientState(int number, long maxPinnedBytes, long maxPinne
             }
 
             return false;
+        }
+    }
+
+    /// <summary>What every command of a client begins with.</summary>
+    /// <exception cref="KvException">No more commands of it are accepted.</exception>
+    public void ThrowIfCondemned()
+    {
+        if (Life != ClientLife.Alive)
+        {
+            throw new KvException(KvError.Disconnected, $"Client {Number} has been disconnected: no command of it is accepted any more.");
         }
     }
 }
@@ -69,6 +98,9 @@ internal sealed class ModelState(int client, ModelLayout[] layouts)
 {
     /// <summary>Most layouts that a model has: a bit for each fits in a word.</summary>
     public const int MaxLayouts = 64;
+
+    /// <summary>Has the place of a model whose client has ended: it is nobody's.</summary>
+    public static readonly ModelState None = new(-1, []);
 
     public readonly int Client = client;
     public readonly ModelLayout[] Layouts = layouts;
@@ -108,6 +140,7 @@ internal sealed class StepRecord(int maxBatch)
 /// <code>
 ///   ended ≤ planned ≤ begun ≤ ended + depth
 /// </code>
+/// A lane whose number another has had goes on from that one's values: points of that one, wherever they are still kept, stay observed.
 /// </summary>
 internal sealed class LaneState
 {
@@ -139,6 +172,10 @@ internal sealed class LaneState
         {
             _steps[i] = new StepRecord(MaxBatch);
         }
+
+        Begun = Planned = timelines.Observed(Point.TimelineOf(number, TimelineKind.Begin));
+        Ended = Signalled = timelines.Observed(Point.TimelineOf(number, TimelineKind.End));
+        (InValue, OutValue) = (timelines.Observed(Point.TimelineOf(number, TimelineKind.In)), timelines.Observed(Point.TimelineOf(number, TimelineKind.Out)));
     }
 
     /// <summary>Last step begun, last one planned (accepted or refused), last one observed as ended.</summary>

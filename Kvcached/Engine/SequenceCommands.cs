@@ -14,6 +14,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
     /// <summary>The client's sequence that a handle names.</summary>
     public SequenceState Find(ClientState client, SequenceHandle handle)
     {
+        client.ThrowIfCondemned();
         var sequence = state.Sequences.Find(handle);
         if (sequence is null || IsFreed(sequence))
         {
@@ -25,6 +26,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
 
     public SequenceHandle Create(ClientState client, int model)
     {
+        client.ThrowIfCondemned();
         if ((uint)model >= (uint)state.Models.Count || state.Models[model].Client != client.Number)
         {
             throw new KvException(KvError.ForeignHandle, $"Model {model} is not one of the client's.");
@@ -65,7 +67,6 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
             return;
         }
 
-        Apply(sequence, 0);
         End(sequence);
     }
 
@@ -143,7 +144,6 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
 
             if (item.FreeAfter)
             {
-                Apply(sequence, 0);
                 End(sequence);
             }
             else if (step.Status != KvStepStatus.Accepted || item.TruncateAfter >= 0 || sequence.Refused)
@@ -152,6 +152,22 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
             }
 
             windows.DropClosed(sequence);
+        }
+    }
+
+    /// <summary>Forgets the steps of a lane that wait: they are never published. What was asked for after them is not done either.</summary>
+    public void DropWaiting(LaneState lane)
+    {
+        for (; lane.Begun > lane.Planned; lane.Begun--)
+        {
+            foreach (ref var item in lane.StepAt(lane.Begun).Batch)
+            {
+                var sequence = state.Sequences[item.Sequence.Index];
+                sequence.WaitingSteps = 0;
+                sequence.BegunTokens = sequence.Tokens;
+                sequence.CommittedTokens = Math.Min(sequence.CommittedTokens, sequence.Tokens);
+                windows.DropClosed(sequence);
+            }
         }
     }
 
@@ -230,9 +246,10 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
         state.Blocks.Delete(number);
     }
 
-    private void End(SequenceState sequence)
+    /// <summary>Ends a sequence that no step waits with: what it has is free with the frontiers that it has.</summary>
+    public void End(SequenceState sequence)
     {
-        loop.DropRowsIfEmpty(sequence);
+        Apply(sequence, 0);
         Settle(sequence);
 
         state.Policy.Forget(sequence);

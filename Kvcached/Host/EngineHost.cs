@@ -32,10 +32,14 @@ internal sealed record EngineSizes
 /// </summary>
 internal sealed class EngineHost : ISubmitter, IDisposable
 {
+    /// <summary>How far ends are signalled beyond what a client that is gone has signalled or begun.</summary>
+    private const ulong BeyondEnds = 1UL << 40;
+
     private readonly IDevice _device;
     private readonly List<DeviceMemory> _memory = [];
-    private DeviceQueue?[] _queues = [];
-    private DeviceTimeline?[] _timelines = [];
+    private HostLane?[] _lanes = [null];
+    private DeviceQueue?[] _queues = new DeviceQueue?[2];
+    private DeviceTimeline?[] _timelines = new DeviceTimeline?[4];
     private WaitPoint[] _waits = new WaitPoint[64];
 
     public EngineHost(IDevice device, EngineSizes sizes)
@@ -51,8 +55,8 @@ internal sealed class EngineHost : ISubmitter, IDisposable
 
             Entries = Allocate(sizes.TableBytes, MemoryKind.Device, "entries");
             var cold = sizes.ColdBytes == 0 ? null : Allocate(sizes.ColdBytes, MemoryKind.Host, "cold");
-            AddQueue(Point.BackgroundLane, TimelineKind.In, "background");
-            AddTimeline(Point.BackgroundLane, TimelineKind.In, "background");
+            _queues[Point.BackgroundLane * 2] = device.CreateQueue("background");
+            _timelines[Point.TimelineOf(Point.BackgroundLane, TimelineKind.In)] = device.CreateTimeline("background");
             Engine = new CacheEngine(
                 new EngineOptions
                 {
@@ -84,50 +88,39 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     /// <summary>Device memory, and staging beside it.</summary>
     public long DeviceBytes { get; private set; }
 
-    /// <summary>Makes queues, timelines and memory of a lane, then the lane.</summary>
+    /// <summary>Makes queues, timelines and memory of a lane, then the lane. All of it goes when the lane ends.</summary>
+    /// <param name="client">Whose lane it is.</param>
+    /// <param name="options">Its sizes.</param>
+    /// <param name="begin">Its begin timeline, where the caller has made it and disposes it when the lane has ended; null to have one made.</param>
+    /// <param name="end">The same of its end timeline.</param>
     /// <exception cref="KernelNotFoundException">The lane is to have page tables, and the device has no kernel that writes them; or windows, and it has none that gathers them.</exception>
-    public LaneState OpenLane(ClientState client, KvLaneOptions options)
+    /// <exception cref="KvException">The client has been condemned, or there are no more lanes.</exception>
+    public LaneState OpenLane(ClientState client, KvLaneOptions options, DeviceTimeline? begin = null, DeviceTimeline? end = null)
     {
-        var number = Engine.NextLane;
-        var bytes = LaneState.RingBytes(options.Depth, options.MaxBatch, options.MaxLayouts);
-        var (memoryBefore, deviceBytesBefore) = (_memory.Count, DeviceBytes);
-        try
+        Engine.ThrowIfNoLane(client);
+        var made = new HostLane(_device, Engine.NextLane, options, begin, end);
+        Place(made);
+        foreach (var kind in Enum.GetValues<TimelineKind>())
         {
-            return OpenLane(client, options, number, bytes);
+            // A lane goes on from the values of the one that had its number: in the engine, and here.
+            if (Engine.NextLaneReached(kind) is > 0 and var reached)
+            {
+                made[kind].Signal(reached);
+            }
         }
-        catch
-        {
-            GiveBackLane(number, memoryBefore);
-            DeviceBytes = deviceBytesBefore;
-            throw;
-        }
+
+        DeviceBytes += made.DeviceBytes;
+        return Engine.OpenLane(client, made.Memory);
     }
 
-    private LaneState OpenLane(ClientState client, KvLaneOptions options, int number, long bytes)
+    public void Close(int lane)
     {
-        var views = Allocate(bytes, MemoryKind.Device, $"views of lane {number}");
-        var staging = Allocate(bytes, MemoryKind.Host, $"staging of lane {number}");
-        DeviceBytes += bytes;
-        var pageTables = options.MaxPages == 0
-            ? null
-            : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}"), _device.LoadKernel(CpuKernelLibrary.PageTable));
-        var windows = options.Windows ? OpenWindows(options, number) : null;
-        AddQueue(number, TimelineKind.In, $"lane {number} in");
-        AddQueue(number, TimelineKind.Out, $"lane {number} out");
-        foreach (var kind in (ReadOnlySpan<TimelineKind>)[TimelineKind.Begin, TimelineKind.End, TimelineKind.In, TimelineKind.Out])
-        {
-            AddTimeline(number, kind, $"lane {number} {kind}");
-        }
-
-        return Engine.OpenLane(client, new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables, windows));
-    }
-
-    private WindowRing OpenWindows(KvLaneOptions options, int number)
-    {
-        var bytes = WindowRing.BytesOf(options);
-        var (ring, staging) = (Allocate(bytes, MemoryKind.Device, $"windows of lane {number}"), Allocate(bytes, MemoryKind.Host, $"staged windows of lane {number}"));
-        DeviceBytes += bytes;
-        return new WindowRing(options, ring, staging, _device.LoadKernel(CpuKernelLibrary.GatherWindows), _device.LoadKernel(CpuKernelLibrary.StoreWindows));
+        var made = _lanes[lane]!;
+        _lanes[lane] = null;
+        DeviceBytes -= made.DeviceBytes;
+        _queues.AsSpan(lane * 2, 2).Clear();
+        _timelines.AsSpan(lane * 4, 4).Clear();
+        made.Dispose();
     }
 
     public DeviceTimeline Timeline(int lane, TimelineKind kind) => _timelines[Point.TimelineOf(lane, kind)]!;
@@ -161,6 +154,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     /// <summary>Tells the engine what the timelines have reached.</summary>
     public void Observe()
     {
+        SignalEndsOfTheGone();
         for (var i = 0; i < _timelines.Length; i++)
         {
             if (_timelines[i] is { } timeline)
@@ -172,45 +166,51 @@ internal sealed class EngineHost : ISubmitter, IDisposable
 
     public void Dispose()
     {
+        // All queues first: the background's, and each lane's, may read what is another's.
         foreach (var queue in _queues)
         {
             queue?.Dispose();
         }
 
-        foreach (var timeline in _timelines)
+        foreach (var lane in _lanes)
         {
-            timeline?.Dispose();
+            lane?.Dispose();
         }
 
+        _timelines[Point.TimelineOf(Point.BackgroundLane, TimelineKind.In)]?.Dispose();
         foreach (var memory in _memory)
         {
             memory.Dispose();
         }
 
         _memory.Clear();
+        _lanes = [];
         _queues = [];
         _timelines = [];
     }
 
-    /// <summary>Gives back what was made of a lane that the device could not make whole.</summary>
-    private void GiveBackLane(int number, int memoryBefore)
+    /// <summary>
+    /// Signals ends in place of a client that has been proved gone: beyond all that it can have begun, so that whatever waits for them goes on. Again each time, since the client may have written
+    /// over what was signalled.
+    /// </summary>
+    private void SignalEndsOfTheGone()
     {
-        foreach (var memory in _memory[memoryBefore..])
+        foreach (var client in Engine.State.Dying)
         {
-            memory.Dispose();
-        }
+            if (client.Life != ClientLife.Gone)
+            {
+                continue;
+            }
 
-        _memory.RemoveRange(memoryBefore, _memory.Count - memoryBefore);
-        for (var queue = number * 2; queue < Math.Min(_queues.Length, (number * 2) + 2); queue++)
-        {
-            _queues[queue]?.Dispose();
-            _queues[queue] = null;
-        }
-
-        for (var timeline = number * 4; timeline < Math.Min(_timelines.Length, (number * 4) + 4); timeline++)
-        {
-            _timelines[timeline]?.Dispose();
-            _timelines[timeline] = null;
+            foreach (var lane in client.Lanes)
+            {
+                var end = Timeline(lane.Number, TimelineKind.End);
+                var (value, least) = (end.Value, lane.Planned + BeyondEnds);
+                if (value < least)
+                {
+                    end.Signal(Math.Max(value + BeyondEnds, least));
+                }
+            }
         }
     }
 
@@ -222,25 +222,20 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         return memory;
     }
 
-    private void AddQueue(int lane, TimelineKind kind, string label)
+    private void Place(HostLane lane)
     {
-        var number = (lane * 2) + (kind == TimelineKind.Out ? 1 : 0);
-        if (number >= _queues.Length)
+        if (lane.Number >= _lanes.Length)
         {
-            Array.Resize(ref _queues, number + 2);
+            Array.Resize(ref _lanes, lane.Number + 1);
+            Array.Resize(ref _queues, (lane.Number + 1) * 2);
+            Array.Resize(ref _timelines, (lane.Number + 1) * 4);
         }
 
-        _queues[number] = _device.CreateQueue(label);
-    }
-
-    private void AddTimeline(int lane, TimelineKind kind, string label)
-    {
-        var number = Point.TimelineOf(lane, kind);
-        if (number >= _timelines.Length)
+        _lanes[lane.Number] = lane;
+        (_queues[lane.Number * 2], _queues[(lane.Number * 2) + 1]) = (lane.In, lane.Out);
+        foreach (var kind in Enum.GetValues<TimelineKind>())
         {
-            Array.Resize(ref _timelines, number + 4);
+            _timelines[Point.TimelineOf(lane.Number, kind)] = lane[kind];
         }
-
-        _timelines[number] = _device.CreateTimeline(label);
     }
 }

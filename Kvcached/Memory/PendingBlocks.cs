@@ -71,8 +71,7 @@ internal sealed class PendingBlocks(TimelineTable timelines)
         n.Block = block;
         n.Frontier = frontier;
         n.Bytes = bytes;
-        n.AccountLane = home.IsMixed ? FrontierHome.AccountLaneOf(frontier.Points, timelines) : home.Lane;
-        _bytesByLane[n.AccountLane] += bytes;
+        Account(ref n, home);
         segment.Uses[block] = BlockUse.Pending(node);
         Append(node, (segment.Layout * (_lanes + 1)) + (home.IsMixed ? _lanes : home.Lane));
         Count++;
@@ -117,7 +116,7 @@ internal sealed class PendingBlocks(TimelineTable timelines)
     {
         for (var list = 0; list < _lists.Length && Count > 0; list++)
         {
-            var mixed = list % (_lanes + 1) == _lanes;
+            var first = list - (list % (_lanes + 1));
             for (var node = _lists[list].Head; node != None;)
             {
                 var next = _nodes[node].Next;
@@ -129,14 +128,31 @@ internal sealed class PendingBlocks(TimelineTable timelines)
                     Remove(node);
                     pool.MakeFree(segment, block);
                 }
-                else if (mixed && !home.IsMixed)
+                else
                 {
-                    Unlink(node);
-                    Append(node, list - _lanes + home.Lane);
+                    // It may wait for fewer by now: for one lane, or for the background queue alone, and then it is anyone's.
+                    _bytesByLane[n.AccountLane] -= n.Bytes;
+                    Account(ref n, home);
+                    MoveTo(node, first + (home.IsMixed ? _lanes : home.Lane));
                 }
 
                 node = next;
             }
+        }
+    }
+
+    private void Account(ref Node n, FrontierHome home)
+    {
+        n.AccountLane = home.IsMixed ? FrontierHome.AccountLaneOf(n.Frontier.Points, timelines) : home.Lane;
+        _bytesByLane[n.AccountLane] += n.Bytes;
+    }
+
+    private void MoveTo(int node, int list)
+    {
+        if (_nodes[node].List != list)
+        {
+            Unlink(node);
+            Append(node, list);
         }
     }
 

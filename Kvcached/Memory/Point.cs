@@ -24,6 +24,7 @@ internal readonly record struct Point
 {
     public const ulong MaxValue = (1UL << 48) - 1;
     public const int BackgroundLane = 0;
+    public const int MaxLane = (1 << 14) - 1;
 
     private readonly ulong _packed;
 

@@ -177,6 +177,11 @@ internal sealed class UnitMap
                 run.WaitingBytes = 0;
                 AddMerged(run, _ready);
             }
+            else
+            {
+                _waitingByLane[run.WaitingLane] -= run.WaitingBytes;
+                Account(run);
+            }
 
             run = next;
         }
@@ -238,10 +243,16 @@ internal sealed class UnitMap
     private void Wait(Segment run)
     {
         run.State = SegmentState.Free;
+        Account(run);
+        _waiting.Add(run);
+    }
+
+    /// <summary>Accounts a run to a lane that it waits for.</summary>
+    private void Account(Segment run)
+    {
         run.WaitingLane = FrontierHome.AccountLaneOf(run.Frontier.Points, _timelines);
         EnsureLane(run.WaitingLane);
         _waitingByLane[run.WaitingLane] += run.WaitingBytes;
-        _waiting.Add(run);
     }
 
     private void StopWaiting(Segment run)

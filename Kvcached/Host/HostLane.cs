@@ -1,0 +1,90 @@
+using Kvcached.Devices;
+using Kvcached.Engine;
+using Kvcached.Kernels.Cpu;
+using Kvcached.Memory;
+
+namespace Kvcached;
+
+/// <summary>
+/// What a device has for one lane: queues, timelines and memory. Owns what it has made; a begin or end timeline that was brought stays its maker's.
+/// </summary>
+internal sealed class HostLane : IDisposable
+{
+    private readonly IDevice _device;
+    private readonly Stack<IDisposable> _made = new();
+    private readonly DeviceTimeline[] _timelines = new DeviceTimeline[4];
+
+    /// <summary>Makes all that a lane needs, or nothing.</summary>
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
+    /// <exception cref="KernelNotFoundException">The device lacks a kernel for the lane's page tables or windows.</exception>
+    public HostLane(IDevice device, int number, KvLaneOptions options, DeviceTimeline? begin, DeviceTimeline? end)
+    {
+        _device = device;
+        Number = number;
+        try
+        {
+            var bytes = LaneState.RingBytes(options.Depth, options.MaxBatch, options.MaxLayouts);
+            var views = Allocate(bytes, MemoryKind.Device, $"views of lane {number}");
+            var staging = Allocate(bytes, MemoryKind.Host, $"staging of lane {number}");
+            var pageTables = options.MaxPages == 0
+                ? null
+                : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}"), device.LoadKernel(CpuKernelLibrary.PageTable));
+            Memory = new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables, options.Windows ? MakeWindows(options) : null);
+            _timelines[(int)TimelineKind.Begin] = begin ?? MakeTimeline(TimelineKind.Begin);
+            _timelines[(int)TimelineKind.End] = end ?? MakeTimeline(TimelineKind.End);
+            _timelines[(int)TimelineKind.In] = MakeTimeline(TimelineKind.In);
+            _timelines[(int)TimelineKind.Out] = MakeTimeline(TimelineKind.Out);
+            In = Keep(device.CreateQueue($"lane {number} in"));
+            Out = Keep(device.CreateQueue($"lane {number} out"));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public int Number { get; }
+
+    public LaneMemory Memory { get; }
+
+    public DeviceQueue In { get; }
+
+    public DeviceQueue Out { get; }
+
+    /// <summary>Device memory, and staging beside it.</summary>
+    public long DeviceBytes { get; private set; }
+
+    public DeviceTimeline this[TimelineKind kind] => _timelines[(int)kind];
+
+    /// <summary>Gives back what it has made, the last first: queues before what their submissions name.</summary>
+    public void Dispose()
+    {
+        while (_made.TryPop(out var made))
+        {
+            made.Dispose();
+        }
+    }
+
+    private WindowRing MakeWindows(KvLaneOptions options)
+    {
+        var bytes = WindowRing.BytesOf(options);
+        var (ring, staging) = (Allocate(bytes, MemoryKind.Device, $"windows of lane {Number}"), Allocate(bytes, MemoryKind.Host, $"staged windows of lane {Number}"));
+        return new WindowRing(options, ring, staging, _device.LoadKernel(CpuKernelLibrary.GatherWindows), _device.LoadKernel(CpuKernelLibrary.StoreWindows));
+    }
+
+    private DeviceMemory Allocate(long bytes, MemoryKind kind, string label)
+    {
+        DeviceBytes += bytes;
+        return Keep(_device.Allocate(bytes, kind, label));
+    }
+
+    private DeviceTimeline MakeTimeline(TimelineKind kind) => Keep(_device.CreateTimeline($"lane {Number} {kind}"));
+
+    private TMade Keep<TMade>(TMade made)
+        where TMade : IDisposable
+    {
+        _made.Push(made);
+        return made;
+    }
+}
