@@ -19,6 +19,23 @@ public class NativeLayoutTests
     }
 
     [Fact]
+    public unsafe void Structures_of_messages_descriptors_and_processes_are_those_of_64_bit_Linux()
+    {
+        Assert.Equal(256, sizeof(LibC.StatxResult));
+        Assert.Equal(40, Marshal.OffsetOf<LibC.StatxResult>(nameof(LibC.StatxResult.Size)));
+        Assert.Equal(16, sizeof(LibC.IoVector));
+        Assert.Equal(56, sizeof(LibC.MessageHeader));
+        Assert.Equal(16, Marshal.OffsetOf<LibC.MessageHeader>(nameof(LibC.MessageHeader.Vectors)));
+        Assert.Equal(32, Marshal.OffsetOf<LibC.MessageHeader>(nameof(LibC.MessageHeader.Control)));
+        Assert.Equal(48, Marshal.OffsetOf<LibC.MessageHeader>(nameof(LibC.MessageHeader.Flags)));
+        Assert.Equal(16, sizeof(LibC.ControlHeader));
+        Assert.Equal(8, Marshal.OffsetOf<LibC.ControlHeader>(nameof(LibC.ControlHeader.Level)));
+        Assert.Equal(8, sizeof(LibC.PollDescriptor));
+        Assert.Equal(12, sizeof(LibC.UserCredentials));
+        Assert.Equal(RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16, Epoll.EventBytes);
+    }
+
+    [Fact]
     public void A_timeline_has_its_value_and_bell_in_one_line()
     {
         Assert.Equal(64, Unsafe.SizeOf<TimelineSlot>());

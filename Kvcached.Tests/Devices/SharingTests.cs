@@ -75,7 +75,7 @@ public sealed class SharingTests : IDisposable
         Assert.Throws<OutOfDeviceMemoryException>(() => _peer.Import(Copy(memory), 4096, MemoryKind.Host, SharedAccess.ReadWriteForOthers, "written"));
         var path = $"/proc/self/fd/{Number(_owner.DescriptorOf(memory))}";
         using var reopened = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
-        Assert.Throws<Win32Exception>(() => SharedMapping.Import(Copy(reopened), 4096, writable: true));
+        Assert.Throws<Win32Exception>(() => SharedMapping.Import(SocketPair.Copy(reopened), 4096, writable: true));
         Assert.ThrowsAny<Exception>(() => RandomAccess.Write(reopened, [1], 0));
         Assert.Equal(0, memory.HostSpan(0, 1)[0]);
     }
@@ -108,7 +108,7 @@ public sealed class SharingTests : IDisposable
         var (memory, _) = Share(4096, SharedAccess.ReadWriteForOthers);
         AssertRefused(Copy(memory), 4097);
         using var open = SharedMapping.Create(4096, "open");
-        AssertRefused(Copy(open.Descriptor), 4096);
+        AssertRefused(SocketPair.Copy(open.Descriptor), 4096);
         var path = Path.GetTempFileName();
         AssertRefused(File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite), 1);
         File.Delete(path);
@@ -294,7 +294,7 @@ public sealed class SharingTests : IDisposable
         var (memory, imported) = Share(4096, SharedAccess.ReadOnlyForOthers);
         var attention = MemoryMarshal.Cast<byte, uint>(memory.HostSpan(64, 4));
         var descriptor = EventFd.Create();
-        using var bell = _peer.CreateBell(imported, 64, 2, Copy(descriptor));
+        using var bell = _peer.CreateBell(imported, 64, 2, SocketPair.Copy(descriptor));
         var (queue, timeline) = (_peer.CreateQueue("queue"), _peer.CreateTimeline("timeline"));
         _peer.Attach(timeline, bell);
 
@@ -333,13 +333,7 @@ public sealed class SharingTests : IDisposable
         return ulong.Parse(line["eventfd-count:".Length..].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
     }
 
-    private static SafeFileHandle Copy(SafeFileHandle descriptor)
-    {
-        const int Duplicate = 1030;
-        return new SafeFileHandle(LibC.Fcntl(descriptor, Duplicate, 0), ownsHandle: true);
-    }
-
-    private SafeFileHandle Copy(DeviceMemory memory) => Copy(_owner.DescriptorOf(memory));
+    private SafeFileHandle Copy(DeviceMemory memory) => SocketPair.Copy(_owner.DescriptorOf(memory));
 
     private (DeviceMemory Memory, DeviceMemory Imported) Share(long bytes, SharedAccess access)
     {

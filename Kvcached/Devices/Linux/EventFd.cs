@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Kvcached.Devices.Linux;
 
-/// <summary>An eventfd: a descriptor that one process writes to call another, who watches it by epoll.</summary>
+/// <summary>An eventfd: a descriptor that one process writes to call another, who watches it by <see cref="Epoll"/>.</summary>
 internal static unsafe class EventFd
 {
     /// <summary>Creates one, non-blocking and close-on-exec.</summary>
