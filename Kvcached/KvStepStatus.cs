@@ -25,6 +25,9 @@ public enum KvStepStatus
     /// <summary>Refused: does not fit, and nothing that is under way will change that. Its views are refused views.</summary>
     NoRoom,
 
+    /// <summary>Refused: its sequences need more than their tenant may ever hold. Its views are refused views.</summary>
+    OverQuota,
+
     /// <summary>Not begun: as many steps as the lane is deep have not been observed as ended. No step number was used; call again later.</summary>
     TooManySteps,
 

@@ -55,7 +55,7 @@ internal sealed class StepDemand
             Add(Blocks, layouts[r].PoolLayout, blocks);
             if (Windows.IsOpen(item.Windows, r))
             {
-                AddWindow(state, row.Window!, (sequence.Tokens + item.NewTokens) * (long)layouts[r].Window.TokenStride);
+                AddWindow(state, row.Window!, (sequence.Tokens + item.NewTokens) * (long)layouts[r].Window.TokenStride, state.TenantOf(sequence).Number);
             }
 
             for (var i = 0; i < row.FirstVisible; i++)
@@ -72,7 +72,7 @@ internal sealed class StepDemand
     }
 
     /// <summary>A window that is too small needs a run of units: the next power of two, of which what it has comes free.</summary>
-    private void AddWindow(EngineState state, SequenceWindow window, long tokenBytes)
+    private void AddWindow(EngineState state, SequenceWindow window, long tokenBytes, int tenant)
     {
         var unit = state.Options.UnitBytes;
         var bytes = (long)BitOperations.RoundUpToPowerOf2((ulong)Math.Max(1, (tokenBytes + unit - 1) / unit)) * unit;
@@ -80,7 +80,7 @@ internal sealed class StepDemand
         if (bytes > has)
         {
             Pinned += bytes - has;
-            Add(Blocks, state.Pool.AddLayout(bytes), 1);
+            Add(Blocks, state.Pool.AddLayout(bytes, tenant), 1);
         }
     }
 

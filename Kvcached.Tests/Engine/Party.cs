@@ -7,9 +7,9 @@ namespace Kvcached.Tests.Engine;
 /// <summary>A client with a model and a lane.</summary>
 internal sealed record Party(EngineRig Rig, ClientState Client, int Model, LaneState Lane)
 {
-    public static Party Open(EngineRig rig, KvLayout? layout = null, long maxPinnedBlocks = long.MaxValue / EngineRig.BlockBytes, long maxPinnedRowBytes = long.MaxValue)
+    public static Party Open(EngineRig rig, KvLayout? layout = null, long maxPinnedBlocks = long.MaxValue / EngineRig.BlockBytes, long maxPinnedRowBytes = long.MaxValue, TenantState? tenant = null)
     {
-        var client = rig.Engine.OpenClient(maxPinnedBlocks * EngineRig.BlockBytes, maxPinnedRowBytes);
+        var client = rig.Engine.OpenClient(maxPinnedBlocks * EngineRig.BlockBytes, maxPinnedRowBytes, tenant);
         return new Party(rig, client, rig.Register(client, layout ?? EngineRig.Layout()), rig.OpenLane(client));
     }
 

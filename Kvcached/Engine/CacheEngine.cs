@@ -25,6 +25,7 @@ internal sealed class CacheEngine
     private readonly CleanAhead _cleanAhead;
     private readonly Compactor _compactor;
     private readonly Trimmer _trimmer;
+    private readonly QuotaKeeper _quotas;
     private ulong _waits;
     private bool _hasNews;
     public CacheEngine(EngineOptions options, ISubmitter submitter)
@@ -42,6 +43,7 @@ internal sealed class CacheEngine
         Transfers = new SequenceTransfers(State, loop, room, _sequences, windows);
         Kernels = new StepKernels(State);
         _cleanAhead = new CleanAhead(State, loop, room);
+        _quotas = new QuotaKeeper(State, loop, room, windows);
     }
 
     public EngineState State { get; }
@@ -54,10 +56,25 @@ internal sealed class CacheEngine
 
     public StepKernels Kernels { get; }
 
-    /// <summary>Opens a client whose live steps may pin so many bytes of the pool, and of the entry heap.</summary>
-    public ClientState OpenClient(long maxPinnedBytes = long.MaxValue, long maxPinnedRowBytes = long.MaxValue)
+    /// <summary>Tells the host's clock, in milliseconds that never go back: it tells which tenants are idle, and nothing else.</summary>
+    public void Tick(long milliseconds) => State.Tenants.Now = milliseconds;
+
+    /// <summary>Opens a tenant.</summary>
+    /// <exception cref="KvException">The limits contradict each other, or those of other tenants leave too little of the pool.</exception>
+    public TenantState OpenTenant(TenantLimits limits) => State.Tenants.Open(limits);
+
+    /// <summary>Changes what a tenant may have. Where it holds more than that, it gives up idle blocks by turns to come, or as others need them.</summary>
+    /// <exception cref="KvException">The limits contradict each other, or those of other tenants leave too little of the pool.</exception>
+    public void SetLimits(TenantState tenant, TenantLimits limits) => State.Tenants.SetLimits(tenant, limits);
+
+    /// <summary>Closes a tenant; its number is used again.</summary>
+    /// <exception cref="KvException">It has clients, or holds something.</exception>
+    public void CloseTenant(TenantState tenant) => State.Tenants.Close(tenant);
+
+    /// <summary>Opens a client of a tenant, or of the default one, whose live steps may pin so many bytes of the pool, and of the entry heap.</summary>
+    public ClientState OpenClient(long maxPinnedBytes = long.MaxValue, long maxPinnedRowBytes = long.MaxValue, TenantState? tenant = null)
     {
-        var client = new ClientState(State.Clients.Next, maxPinnedBytes, maxPinnedRowBytes);
+        var client = new ClientState(State.Clients.Next, tenant ?? State.Tenants.Default, maxPinnedBytes, maxPinnedRowBytes);
         State.Clients.Add(client);
         return client;
     }
@@ -90,7 +107,7 @@ internal sealed class CacheEngine
         var layouts = new ModelLayout[shapes.Length];
         for (var i = 0; i < shapes.Length; i++)
         {
-            var pool = State.Pool.AddLayout((long)shapes[i].BlockBytes);
+            var pool = State.Pool.AddLayout((long)shapes[i].BlockBytes, client.Tenant.Number);
             if (pool < 0)
             {
                 throw new KvException(KvError.InvalidArgument, $"No segment for blocks of {shapes[i].BlockBytes} bytes fits the pool of {State.Options.Pool.Bytes}.");
@@ -159,6 +176,7 @@ internal sealed class CacheEngine
             return KvStepStatus.TooManySteps;
         }
 
+        lane.Client.Tenant.LastUse = State.Tenants.Now;
         var number = ++lane.Begun;
         var step = lane.StepAt(number);
         step.Number = number;
@@ -185,6 +203,7 @@ internal sealed class CacheEngine
 
         step.Status = KvStepStatus.Busy;
         State.Counters.BusySteps++;
+        lane.Client.Tenant.Counters.BusySteps++;
         _sequences.NoteWaiting(lane, step);
         return KvStepStatus.Busy;
     }
@@ -264,6 +283,7 @@ internal sealed class CacheEngine
     /// <summary>Compacts, trims and cleans ahead of need: behind what a caller wants now, whose transfers it would delay.</summary>
     public void WorkInBackground()
     {
+        _quotas.Run();
         _compactor.Run();
         _trimmer.Run();
         _cleanAhead.Run();

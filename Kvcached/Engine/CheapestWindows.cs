@@ -106,7 +106,7 @@ internal sealed class CheapestWindows(EngineState state, SegmentEmptier emptier,
                     return long.MaxValue;
                 }
 
-                cost += segment.Uses[i].IsHeld && !emptier.IsBetterDropped(segment.Uses[i].Holder) ? state.Pool.BlockBytes(segment.Layout) : 0;
+                cost += segment.Uses[i].IsHeld && !emptier.IsBetterDropped(segment.Uses[i].Holder, state.Pool.TenantOf(layout)) ? state.Pool.BlockBytes(segment.Layout) : 0;
             }
         }
 

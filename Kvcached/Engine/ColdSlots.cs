@@ -84,8 +84,7 @@ internal sealed class ColdSlots(EngineState state)
                     frontier = state.Tracker.SlotOf(ref block);
                     if (FrontierHome.Of(frontier.Points, state.Timelines).IsUsableBy(lane))
                     {
-                        slot = block.Cold;
-                        block.Cold = default;
+                        slot = state.TakeSlot(ref block);
                         row.CleanCursor = Math.Min(row.CleanCursor, i);
                         return true;
                     }

@@ -80,7 +80,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
 
         for (var windows = WindowsFor(layout); windows.Failures < FailureBudget && windows.TryNext(out var start); windows.Failures++)
         {
-            if (CanVacate(start, units, layout, lane) && TryVacate(start, units))
+            if (CanVacate(start, units, layout, lane) && TryVacate(start, units, state.Pool.TenantOf(layout)))
             {
                 windows.Failures = 0;
                 loop.Flush(null);
@@ -120,12 +120,12 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
         return true;
     }
 
-    private bool TryVacate(int start, int units)
+    private bool TryVacate(int start, int units, int tenant)
     {
         for (var unit = start; unit < start + units; unit += state.Pool.Units[unit].Units)
         {
             var segment = state.Pool.Units[unit];
-            if (segment.State == SegmentState.InUse && segment.Used > 0 && !emptier.TryEmpty(segment, start, units, leastUsed: 1, isForStep: true, out _))
+            if (segment.State == SegmentState.InUse && segment.Used > 0 && !emptier.TryEmpty(segment, start, units, leastUsed: 1, tenant, out _))
             {
                 loop.Flush(null);
                 return false;
@@ -183,7 +183,7 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
         hasMore = sparsest is null && segment is not null;
 
         // Only into segments that hold as much or more: what has been moved is not moved again for the same end.
-        if (sparsest is null || !emptier.TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, isForStep: false, out var bytes))
+        if (sparsest is null || !emptier.TryEmpty(sparsest, sparsest.StartUnit, sparsest.Units, leastUsed: sparsest.Used, tenant: null, out var bytes))
         {
             return false;
         }

@@ -103,6 +103,7 @@ internal sealed class EngineState
         Background = new Submission(Point.BackgroundLane, isOut: false, Timelines);
         Reservation = new RoomReservation(this);
         Runs = new BlockRuns(Pool, Blocks);
+        Tenants = new TenantTable(this);
     }
 
     public EngineOptions Options { get; }
@@ -133,6 +134,8 @@ internal sealed class EngineState
     public Submission Background { get; }
 
     public ulong BackgroundValue { get; private set; }
+
+    public TenantTable Tenants { get; }
 
     /// <summary>Clients by number: those that have ended too, until another has the number.</summary>
     public NumberedList<ClientState> Clients { get; } = new();
@@ -181,14 +184,27 @@ internal sealed class EngineState
         };
     }
 
+    public TenantState TenantOf(SequenceState sequence) => Clients[sequence.Client].Tenant;
+
     /// <summary>Adds to (or takes from) what a sequence holds on the device.</summary>
     public void AddResident(SequenceState sequence, long bytes)
     {
+        var client = Clients[sequence.Client];
         sequence.ResidentBytes += bytes;
+        client.Tenant.ResidentBytes += bytes;
         if (sequence.IsLive)
         {
-            Clients[sequence.Client].LiveBytes += bytes;
+            client.LiveBytes += bytes;
         }
+    }
+
+    /// <summary>Takes a block's cold slot from it. The slot is the caller's to give back, or to use.</summary>
+    public BlockAddress TakeSlot(ref BlockState block)
+    {
+        var slot = block.Cold;
+        block.Cold = default;
+        TenantOf(Sequences[block.Sequence]).ColdBytes -= Cold.Pool.BlockBytesOf(slot);
+        return slot;
     }
 
     /// <summary>Adds to (or takes from) what a sequence holds of the entry heap.</summary>
@@ -334,6 +350,20 @@ internal sealed class EngineState
     }
 
     public bool IsBackgroundIdle => !Background.IsOpen && IsObserved(Point.BackgroundLane, TimelineKind.In, BackgroundValue);
+
+    /// <summary>Whether something of a tenant's clients is under way that, once observed, may make it hold less.</summary>
+    public bool IsAnythingUnderWay(TenantState tenant)
+    {
+        foreach (var client in Clients)
+        {
+            if (client.Tenant == tenant && IsAnythingUnderWay(client))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     private bool IsObserved(int lane, TimelineKind kind, ulong value) => Timelines.Observed(Point.TimelineOf(lane, kind)) >= value;
 

@@ -22,9 +22,10 @@ internal enum ClientLife
 }
 
 /// <summary>A client: who owns lanes and sequences, and what its live steps may pin, in bytes of the pool and of the entry heap (I10).</summary>
-internal sealed class ClientState(int number, long maxPinnedBytes, long maxPinnedRowBytes)
+internal sealed class ClientState(int number, TenantState tenant, long maxPinnedBytes, long maxPinnedRowBytes)
 {
     public readonly int Number = number;
+    public readonly TenantState Tenant = tenant;
     public readonly long MaxPinnedBytes = maxPinnedBytes;
     public readonly long MaxPinnedRowBytes = maxPinnedRowBytes;
     public readonly List<LaneState> Lanes = [];

@@ -3,13 +3,19 @@ using Kvcached.Sequences;
 
 namespace Kvcached.Engine;
 
-/// <summary>Finds bytes of the pool for the blocks of a plan: what is free, then what other layouts waste, then contiguous windows, which are copies, then what victims give up, then a window of units emptied for the layout.</summary>
+/// <summary>
+/// Finds bytes of the pool for the blocks of a plan: what is free, then what other layouts waste, then contiguous windows, which are copies, then what victims give up, then a window of
+/// units emptied for the layout. Among victims, tenants over their share go first: what others hold of them comes in whole windows of units.
+/// </summary>
 internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots coldSlots, Compactor compactor, Windows windows)
 {
     private readonly VictimSearch _victims = new(state, coldSlots);
 
     /// <summary>Whether blocks of the plan's own sequences have been evicted, other than those out of sight: what the plan counted on is to be measured again.</summary>
     public bool TookOwn { get; private set; }
+
+    /// <summary>Whether the plan has found that there are no cold slots of some kind: it may fit once there are.</summary>
+    public bool LacksColdSlots => coldSlots.FullKinds > 0;
 
     /// <summary>Starts a new search for victims: call once a plan.</summary>
     /// <param name="sparesOwn">Whether the plan's own sequences keep even those blocks that have left their sliding window.</param>
@@ -30,7 +36,7 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
     {
         while (!state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier))
         {
-            if (!compactor.TryMakeSegment(layout, lane) && !TryDropWindow(lane) && !TryEvictOne(layout, lane) && !TryEmptyWindow(layout, lane, newlyPinned))
+            if (!compactor.TryMakeSegment(layout, lane) && !TryDropWindow(lane) && !TryEvictByShare(layout, lane, newlyPinned) && !TryEmptyWindow(layout, lane, newlyPinned) && !TryTake(layout, lane, newlyPinned, Taking.OverMin))
             {
                 return false;
             }
@@ -78,6 +84,18 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         return (start & ((1 << larger) - 1)) == 0 && behind + units <= state.Pool.Units.Count && _victims.CanEmpty(behind, units, lane) && TryEmpty(behind, units, lane);
     }
 
+    /// <summary>Has the lane's tenant give up idle blocks and windows until it holds no more than so many bytes.</summary>
+    public bool TryShrink(LaneState lane, long bytes)
+    {
+        var tenant = lane.Client.Tenant;
+        while (tenant.ResidentBytes > bytes && _victims.TryNextOfTenant(lane, out _, out var number))
+        {
+            TryGiveUp(number, lane);
+        }
+
+        return tenant.ResidentBytes <= bytes;
+    }
+
     private bool TryDropWindow(LaneState lane)
     {
         if (!_victims.TryNextWindow(lane, out var sequence, out var number))
@@ -95,6 +113,34 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         state.Counters.WindowsDropped++;
     }
 
+    /// <summary>Takes from tenants over their share, the lane's own if it is one of them: what was used longest ago.</summary>
+    private bool TryEvictByShare(int layout, LaneState lane, long newlyPinned)
+    {
+        if (!state.Tenants.AreSeveral)
+        {
+            return TryEvictOne(layout, lane);
+        }
+
+        state.Tenants.CountShares();
+        return !lane.Client.Tenant.IsOverShare || _victims.IsOtherOlder(layout, lane)
+            ? TryTake(layout, lane, newlyPinned, Taking.OverShare) || TryEvictOne(layout, lane)
+            : TryEvictOne(layout, lane) || TryTake(layout, lane, newlyPinned, Taking.OverShare);
+    }
+
+    /// <summary>Empties a window of units that other tenants hold, and carves it.</summary>
+    private bool TryTake(int layout, LaneState lane, long newlyPinned, Taking taking)
+    {
+        while (state.Tenants.AreSeveral && CanPinWindow(layout, lane, newlyPinned) && _victims.TryNextOfOthers(layout, lane, taking, out var start))
+        {
+            if (TryEmpty(start, 1 << state.Pool.SegmentOrder(layout), lane))
+            {
+                return state.Pool.TryCarveWindow(layout, start, lane.Number);
+            }
+        }
+
+        return false;
+    }
+
     private bool TryEvictOne(int layout, LaneState lane)
     {
         while (_victims.TryNext(layout, lane, out var sequence, out var number))
@@ -108,18 +154,18 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         return false;
     }
 
-    /// <summary>Empties a window of units that other layouts hold, and carves it.</summary>
+    /// <summary>Whether a lane may empty a window of units for a block: copies out may stand behind live steps of its client, which pins the rest of the window then, too.</summary>
+    private bool CanPinWindow(int layout, LaneState lane, long newlyPinned)
+    {
+        var rest = (state.Options.UnitBytes << state.Pool.SegmentOrder(layout)) - state.Pool.BlockBytes(layout);
+        return !state.IsAnythingUnderWay(lane.Client) || state.CanPin(lane.Client, newlyPinned + rest);
+    }
+
+    /// <summary>Empties a window of units that other layouts of the tenant hold, and carves it.</summary>
     private bool TryEmptyWindow(int layout, LaneState lane, long newlyPinned)
     {
-        // Copies out may stand behind live steps of the client: it pins the rest of the window then, too.
-        var rest = (state.Options.UnitBytes << state.Pool.SegmentOrder(layout)) - state.Pool.BlockBytes(layout);
-        if (state.IsAnythingUnderWay(lane.Client) && !state.CanPin(lane.Client, newlyPinned + rest))
-        {
-            return false;
-        }
-
         // A window fails where cold memory turns out to be full; blocks that would have to be copied out then count as no victims.
-        while (_victims.TryChooseWindow(layout, lane, out var start))
+        while (CanPinWindow(layout, lane, newlyPinned) && _victims.TryChooseWindow(layout, lane, out var start))
         {
             var knownFull = coldSlots.FullKinds;
             if (TryEmpty(start, 1 << state.Pool.SegmentOrder(layout), lane))

@@ -6,7 +6,7 @@ namespace Kvcached.Engine;
 /// <summary>
 /// The claim of one waiting lane on the room that is made next, one at a time (I10), so that a large step is not passed for ever by small ones.
 /// It binds the other lanes of its client always, and other clients' as long as its own has no live step: a client that stalls on one lane
-/// holds nobody behind another of its lanes. What the holder waits for may have stalled, too: where nothing of it has ended for some turns, all others pass
+/// holds nobody behind another of its lanes. Steps of other clients go on that take no room, but for those of a tenant over its share while the holder's is not over its own. What the holder waits for may have stalled, too: where nothing of it has ended for some turns, all others pass
 /// until something does; and each time that this turns out to have been early, the claim is patient for twice as long. So nobody is held for ever behind one that
 /// waits for a client that has stalled, and nobody is passed for ever because a step is slow.
 /// </summary>
@@ -28,7 +28,19 @@ internal sealed class RoomReservation(EngineState state)
 
     /// <summary>Whether a lane has to wait behind the one that holds the reservation.</summary>
     public bool Binds(LaneState lane, bool takesRoom) =>
-        _holder is { } holder && holder != lane && (!LetsPass || RuleFaults.Is(RuleFault.ReservationNeverLetsPass)) && (holder.Client == lane.Client || (takesRoom && !holder.Client.HasLive));
+        _holder is { } holder && holder != lane && (!LetsPass || RuleFaults.Is(RuleFault.ReservationNeverLetsPass)) && (holder.Client == lane.Client || (!holder.Client.HasLive && (takesRoom || IsOwed(holder, lane))));
+
+    /// <summary>Whether a lane's tenant holds what the holder's may have: to go on in that place would keep it for ever.</summary>
+    private bool IsOwed(LaneState holder, LaneState lane)
+    {
+        if (holder.Client.Tenant == lane.Client.Tenant)
+        {
+            return false;
+        }
+
+        state.Tenants.CountShares();
+        return lane.Client.Tenant.IsOverShare && !holder.Client.Tenant.IsOverShare;
+    }
 
     /// <summary>Takes the reservation for a lane that waits, where it is free or its holder's client stalls and this one's does not.</summary>
     public void TryTake(LaneState lane)

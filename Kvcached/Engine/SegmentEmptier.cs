@@ -11,11 +11,12 @@ internal sealed class SegmentEmptier(EngineState state, TransferLoop loop)
 {
     private readonly Reservations _places = new();
 
-    /// <summary>Whether a block need not move where a step waits for its bytes: it is clean, of a sequence that is not likely to be back soon, and is reloaded should it be.</summary>
-    public bool IsBetterDropped(int number)
+    /// <summary>Whether a block need not move where a step waits for its bytes: it is clean, of a sequence of the step's tenant that is not likely to be back soon, and is reloaded should it be.</summary>
+    public bool IsBetterDropped(int number, int tenant)
     {
         ref var block = ref state.Blocks[number];
-        return block.IsClean && state.Policy.IsOlderHalf(state.Sequences[block.Sequence]);
+        var sequence = state.Sequences[block.Sequence];
+        return block.IsClean && state.TenantOf(sequence).Number == tenant && state.Policy.IsOlderHalf(sequence);
     }
 
     /// <summary>Whether every block of a segment can leave it now; for a lane, whether it may use the bytes that they leave. A plan counts on the entries of its own sequences.</summary>
@@ -55,21 +56,21 @@ internal sealed class SegmentEmptier(EngineState state, TransferLoop loop)
     /// <param name="start">First unit of a window where nothing is moved to.</param>
     /// <param name="units">Units of the window.</param>
     /// <param name="leastUsed">Blocks that a segment holds at least into which others are moved.</param>
-    /// <param name="isForStep">Whether a step waits for it: blocks go that are better dropped, and the others rather not where its plan may look next.</param>
+    /// <param name="tenant">Whose step waits for it, if one does: blocks go that are better dropped, and the others rather not where its plan may look next.</param>
     /// <param name="bytes">Bytes that have been moved.</param>
     /// <returns>False if there are not places enough.</returns>
-    public bool TryEmpty(Segment segment, int start, int units, int leastUsed, bool isForStep, out long bytes)
+    public bool TryEmpty(Segment segment, int start, int units, int leastUsed, int? tenant, out long bytes)
     {
         bytes = 0;
         _places.Clear();
         for (var i = 0; i < segment.Fresh; i++)
         {
-            if (!segment.Uses[i].IsHeld || (isForStep && IsBetterDropped(segment.Uses[i].Holder)))
+            if (!segment.Uses[i].IsHeld || (tenant is { } own && IsBetterDropped(segment.Uses[i].Holder, own)))
             {
                 continue;
             }
 
-            if (!(isForStep && state.Pool.TryAllocateOutside(segment.Layout, start, units, leastUsed, state.Plan, out var place, out var frontier))
+            if (!(tenant is not null && state.Pool.TryAllocateOutside(segment.Layout, start, units, leastUsed, state.Plan, out var place, out var frontier))
                 && !state.Pool.TryAllocateOutside(segment.Layout, start, units, leastUsed, plan: 0, out place, out frontier))
             {
                 if (!RuleFaults.Is(RuleFault.PlacesNotGivenBack))
@@ -88,7 +89,7 @@ internal sealed class SegmentEmptier(EngineState state, TransferLoop loop)
         {
             if (segment.Uses[i].IsHeld)
             {
-                Empty(segment.Uses[i].Holder, isForStep);
+                Empty(segment.Uses[i].Holder, tenant);
             }
         }
 
@@ -96,10 +97,10 @@ internal sealed class SegmentEmptier(EngineState state, TransferLoop loop)
         return true;
     }
 
-    private void Empty(int number, bool isForStep)
+    private void Empty(int number, int? tenant)
     {
         var sequence = state.Sequences[state.Blocks[number].Sequence];
-        if (isForStep && IsBetterDropped(number))
+        if (tenant is { } own && IsBetterDropped(number, own))
         {
             loop.Drop(sequence, ref state.Blocks[number]);
             return;

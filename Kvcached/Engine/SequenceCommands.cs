@@ -232,14 +232,15 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
             state.AddResident(sequence, -layout.BlockBytes);
             row.ResidentBlocks--;
         }
-        else if (block.Index >= row.FirstVisible)
+        else
         {
-            row.Missing--;
+            row.Missing -= block.Index >= row.FirstVisible ? 1 : 0;
+            state.TenantOf(sequence).EvictedBytes -= layout.BlockBytes;
         }
 
         if (!block.Cold.IsNone)
         {
-            state.Cold.Pool.Free(block.Cold, state.Tracker.SlotOf(ref block));
+            state.Cold.Pool.Free(state.TakeSlot(ref block), state.Tracker.SlotOf(ref block));
         }
 
         row.FirstVisible = Math.Min(row.FirstVisible, row.Count);

@@ -39,6 +39,7 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
         }
 
         BeginPlan(sequence);
+        lane.Client.Tenant.LastUse = state.Tenants.Now;
         var layouts = state.Models[sequence.Model].Layouts;
         for (var r = 0; r < layouts.Length; r++)
         {
@@ -46,7 +47,9 @@ internal sealed class SequenceTransfers(EngineState state, TransferLoop loop, Ro
             for (var missing = sequence.Rows[r].Missing; missing > 0; missing--)
             {
                 var newlyPinned = layouts[r].BlockBytes * (sequence.IsLive ? 2 : 1) * (1 + _reservations.Left);
-                if (!state.CanPin(lane.Client, newlyPinned) || !room.TryMakeRoom(layouts[r].PoolLayout, lane, newlyPinned, out var bytes, out var frontier))
+                if (!state.CanPin(lane.Client, newlyPinned)
+                    || !room.TryShrink(lane, lane.Client.Tenant.Limits.MaxBytes - (layouts[r].BlockBytes * (1 + _reservations.Left)))
+                    || !room.TryMakeRoom(layouts[r].PoolLayout, lane, newlyPinned, out var bytes, out var frontier))
                 {
                     break;
                 }

@@ -26,9 +26,20 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             return KvStepStatus.NeverFits;
         }
 
+        var tenant = lane.Client.Tenant;
+        if (demand.Bytes > tenant.Limits.MaxBytes)
+        {
+            return KvStepStatus.OverQuota;
+        }
+
         if (state.Reservation.Binds(lane, demand.NewBytes > 0))
         {
             return KvStepStatus.Busy;
+        }
+
+        if (demand.Growth > 0 && demand.Growth > tenant.Limits.MaxBytes - tenant.ResidentBytes && !room.TryShrink(lane, tenant.Limits.MaxBytes - demand.Growth))
+        {
+            return Postpone(lane, step, Lack.Quota);
         }
 
         var isOverPinned = demand.NewlyPinned + demand.NewlyPinnedRows > 0 && !state.CanPin(lane.Client, demand.NewlyPinned, demand.NewlyPinnedRows);
@@ -36,7 +47,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         {
             if (!TryGrowWindows(lane, step, demand.NewlyPinned))
             {
-                return Postpone(lane, step, isOverPinned: false);
+                return Postpone(lane, step, Lack.Room);
             }
 
             // Blocks of its own that were in the way come back with it.
@@ -45,7 +56,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
 
         if (isOverPinned || !TryReserve(lane, step, demand.NewlyPinned))
         {
-            return Postpone(lane, step, isOverPinned);
+            return Postpone(lane, step, isOverPinned ? Lack.Pins : Lack.Room);
         }
 
         _publisher.Commit(lane, step, _reservations);
@@ -60,14 +71,19 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         state.Reservation.Release(lane);
     }
 
-    private KvStepStatus Postpone(LaneState lane, StepRecord step, bool isOverPinned)
+    private KvStepStatus Postpone(LaneState lane, StepRecord step, Lack lack)
     {
         if (!RuleFaults.Is(RuleFault.PlanNotAtomic))
         {
             _reservations.GiveBack(state);
         }
 
-        var mayStillFit = isOverPinned ? MayPinLess(lane, step) : state.IsAnythingUnderWay() && !state.Reservation.IsOver(lane);
+        var mayStillFit = lack switch
+        {
+            Lack.Pins => MayPinLess(lane, step),
+            Lack.Quota => state.IsAnythingUnderWay(lane.Client.Tenant) || (room.LacksColdSlots && state.IsAnythingUnderWay()),
+            _ => state.IsAnythingUnderWay() && !state.Reservation.IsOver(lane),
+        };
         loop.Flush(lane);
         if (!mayStillFit)
         {
@@ -141,6 +157,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         var count = layout.BlocksFor(sequence.Tokens + newTokens);
         var newBytes = (row.Missing + count - row.Count) * layout.BlockBytes;
         demand.NewBytes += newBytes;
+        demand.Growth += newBytes;
         demand.NewlyPinned += newBytes;
         demand.Bytes += (count - row.FirstVisible) * layout.BlockBytes;
         demand.MaxRowEntries = Math.Max(demand.MaxRowEntries, count);
@@ -167,11 +184,12 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         if (windows.BytesOf(window) < windows.BytesOf(order))
         {
             demand.NewBytes += windows.BytesOf(order);
+            demand.Growth += windows.BytesOf(order) - windows.BytesOf(window);
             demand.NewlyPinned += RuleFaults.Is(RuleFault.WindowNotMeasured) ? 0 : windows.BytesOf(order) - windows.UnpinnedBytesOf(sequence, window);
         }
 
         demand.Bytes += Math.Max(windows.BytesOf(order), windows.BytesOf(window));
-        CountBlocks(windows.PoolLayoutOf(order), 1);
+        CountBlocks(windows.PoolLayoutOf(state.TenantOf(sequence), order), 1);
         return true;
     }
 
@@ -283,7 +301,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
 
         state.Counters.WindowsMoved += window.HasBytes ? 1 : 0;
         windows.Drop(sequence, window);
-        if (!isFree && !room.TryMakeRun(windows.PoolLayoutOf(order), lane, newlyPinned, out bytes, out frontier))
+        if (!isFree && !room.TryMakeRun(windows.PoolLayoutOf(lane.Client.Tenant, order), lane, newlyPinned, out bytes, out frontier))
         {
             return false;
         }
@@ -378,8 +396,24 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         row.FirstVisible = first;
     }
 
+    /// <summary>What a step has too little of.</summary>
+    private enum Lack
+    {
+        /// <summary>Bytes or rows that it can use.</summary>
+        Room,
+
+        /// <summary>What its client may pin.</summary>
+        Pins,
+
+        /// <summary>What its tenant may hold.</summary>
+        Quota,
+    }
+
     private struct Demand
     {
+        /// <summary>Bytes that its tenant holds with it, beyond what it does.</summary>
+        public long Growth;
+
         /// <summary>Bytes of the pool that the step must get.</summary>
         public long NewBytes;
 

@@ -42,6 +42,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop, Window
             }
         }
 
+        lane.Client.Tenant.Counters.Steps++;
         PublishViews(lane, step, layouts, gathering);
         if (RuleFaults.Is(RuleFault.PublishBeforeCopyIn) && lane.Transfers.IsOpen)
         {
@@ -73,6 +74,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop, Window
         loop.Flush(lane);
         lane.Publish.Submit(state.Submitter);
         state.Counters.RefusedSteps++;
+        lane.Client.Tenant.Counters.RefusedSteps++;
     }
 
     private SequenceView CommitRow(LaneState lane, SequenceState sequence, int r, int newTokens, Point end, Reservations reservations)

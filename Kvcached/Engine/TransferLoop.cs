@@ -50,6 +50,10 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         block.Cold = slot;
         state.Counters.CleanedBlocks++;
         state.Counters.BytesOut += layout.BlockBytes;
+        var tenant = state.TenantOf(sequence);
+        tenant.ColdBytes += layout.BlockBytes;
+        tenant.Counters.CleanedBlocks++;
+        tenant.Counters.BytesOut += layout.BlockBytes;
         return true;
     }
 
@@ -58,8 +62,7 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
     {
         if (!block.Cold.IsNone)
         {
-            state.Cold.Pool.Free(block.Cold, state.Tracker.SlotOf(ref block));
-            block.Cold = default;
+            state.Cold.Pool.Free(state.TakeSlot(ref block), state.Tracker.SlotOf(ref block));
         }
     }
 
@@ -76,8 +79,12 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
             row.Missing++;
         }
 
-        state.AddResident(sequence, -state.LayoutOf(sequence, block.Row).BlockBytes);
+        var bytes = state.LayoutOf(sequence, block.Row).BlockBytes;
+        state.AddResident(sequence, -bytes);
         state.Counters.EvictedBlocks++;
+        var tenant = state.TenantOf(sequence);
+        tenant.EvictedBytes += bytes;
+        tenant.Counters.EvictedBlocks++;
         if (sequence.Plan != state.Plan)
         {
             // A plan counts on the rows of its own sequences.
@@ -131,6 +138,10 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         state.AddResident(sequence, layout.BlockBytes);
         state.Counters.ReloadedBlocks++;
         state.Counters.BytesIn += layout.BlockBytes;
+        var tenant = state.TenantOf(sequence);
+        tenant.EvictedBytes -= layout.BlockBytes;
+        tenant.Counters.ReloadedBlocks++;
+        tenant.Counters.BytesIn += layout.BlockBytes;
     }
 
     /// <summary>Moves a block to other bytes of the pool, on a lane or on the background queue; steps in flight go on reading the old ones (I5).</summary>

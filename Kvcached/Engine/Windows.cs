@@ -1,3 +1,4 @@
+using System.Numerics;
 using Kvcached.Memory;
 using Kvcached.Sequences;
 
@@ -16,8 +17,11 @@ namespace Kvcached.Engine;
 /// </summary>
 internal sealed class Windows(EngineState state)
 {
-    /// <summary>Layouts of the pool by order, once a window has been opened.</summary>
-    private int[] _poolLayouts = [];
+    /// <summary>Layouts of the pool by tenant and order, once a client of the tenant has opened a window.</summary>
+    private int[][] _poolLayouts = [];
+
+    /// <summary>Orders that runs of the pool have.</summary>
+    private readonly int _orders = BitOperations.Log2((uint)state.Pool.Units.Count) + 1;
 
     public void Open(SequenceState sequence, int r)
     {
@@ -31,7 +35,7 @@ internal sealed class Windows(EngineState state)
             throw new KvException(KvError.InvalidArgument, $"The window of layout {r} of sequence {sequence.Id} is open.");
         }
 
-        EnsurePoolLayouts();
+        EnsurePoolLayouts(state.TenantOf(sequence));
         sequence.Rows[r].Window ??= new SequenceWindow();
         sequence.OpenWindows |= 1UL << r;
     }
@@ -64,10 +68,10 @@ internal sealed class Windows(EngineState state)
             order++;
         }
 
-        return order < _poolLayouts.Length ? order : -1;
+        return order < _orders ? order : -1;
     }
 
-    public int PoolLayoutOf(int order) => _poolLayouts[order];
+    public int PoolLayoutOf(TenantState tenant, int order) => _poolLayouts[tenant.Number][order];
 
     public long BytesOf(int order) => state.Options.UnitBytes << order;
 
@@ -86,13 +90,14 @@ internal sealed class Windows(EngineState state)
     /// </summary>
     public bool TryAllocate(int order, LaneState lane, out BlockAddress bytes, out Frontier frontier)
     {
-        if (order + 1 < _poolLayouts.Length && state.Pool.TryAllocate(_poolLayouts[order + 1], Point.BackgroundLane, out bytes, out frontier))
+        var layouts = _poolLayouts[lane.Client.Tenant.Number];
+        if (order + 1 < _orders && state.Pool.TryAllocate(layouts[order + 1], Point.BackgroundLane, out bytes, out frontier))
         {
-            state.Pool.Halve(bytes, _poolLayouts[order], in frontier);
+            state.Pool.Halve(bytes, layouts[order], in frontier);
             return true;
         }
 
-        return state.Pool.TryAllocate(_poolLayouts[order], lane.Number, out bytes, out frontier);
+        return state.Pool.TryAllocate(layouts[order], lane.Number, out bytes, out frontier);
     }
 
     /// <summary>Grows a window in place to an order, if all units behind it can be had.</summary>
@@ -104,7 +109,7 @@ internal sealed class Windows(EngineState state)
             return false;
         }
 
-        while (window.Order < order && state.Pool.TryDouble(state.Blocks[window.Block].Device, _poolLayouts[window.Order + 1], lane.Number, ref window.Fresh))
+        while (window.Order < order && state.Pool.TryDouble(state.Blocks[window.Block].Device, PoolLayoutOf(lane.Client.Tenant, window.Order + 1), lane.Number, ref window.Fresh))
         {
             Resize(sequence, window, window.Order + 1);
             state.Counters.WindowsGrown++;
@@ -172,7 +177,7 @@ internal sealed class Windows(EngineState state)
         var order = OrderFor(state.LayoutOf(sequence, r), sequence.Tokens);
         while (window.Order > order)
         {
-            state.Pool.Halve(state.Blocks[window.Block].Device, _poolLayouts[window.Order - 1], FrontierOf(sequence, window));
+            state.Pool.Halve(state.Blocks[window.Block].Device, PoolLayoutOf(state.TenantOf(sequence), window.Order - 1), FrontierOf(sequence, window));
             Resize(sequence, window, window.Order - 1);
             state.Counters.WindowsHalved++;
         }
@@ -224,13 +229,22 @@ internal sealed class Windows(EngineState state)
         state.AddResident(sequence, bytes);
     }
 
-    private void EnsurePoolLayouts()
+    private void EnsurePoolLayouts(TenantState tenant)
     {
-        while (1L << _poolLayouts.Length <= state.Pool.Units.Count)
+        if (tenant.Number >= _poolLayouts.Length)
         {
-            var layout = state.Pool.AddLayout(BytesOf(_poolLayouts.Length));
-            Array.Resize(ref _poolLayouts, _poolLayouts.Length + 1);
-            _poolLayouts[^1] = layout;
+            Array.Resize(ref _poolLayouts, tenant.Number + 1);
+        }
+
+        if (_poolLayouts[tenant.Number] is not null)
+        {
+            return;
+        }
+
+        var layouts = _poolLayouts[tenant.Number] = new int[_orders];
+        for (var order = 0; order < _orders; order++)
+        {
+            layouts[order] = state.Pool.AddLayout(BytesOf(order), tenant.Number);
         }
     }
 

@@ -91,6 +91,8 @@ internal sealed partial class BlockPool
     /// <summary>Blocks of a layout's segments that nobody holds.</summary>
     public int FreeBlocks(int layout) => (_layouts[layout].Segments * _layouts[layout].Capacity) - _layouts[layout].Used;
 
+    public int TenantOf(int layout) => _layouts[layout].Tenant;
+
     public long BlockBytes(int layout) => _layouts[layout].BlockBytes;
 
     public int SegmentOrder(int layout) => _layouts[layout].Order;
@@ -107,17 +109,17 @@ internal sealed partial class BlockPool
         Units.EnsureLane(lane);
     }
 
-    /// <summary>Adds a block size, or finds it: blocks of one size share segments, whoever's they are. Returns its number.</summary>
+    /// <summary>Adds a block size of a tenant, or finds it: a tenant's blocks of one size share segments, and no other tenant's do. Returns its number.</summary>
     /// <returns>−1 if no segment of it fits the arena.</returns>
-    public int AddLayout(long blockBytes)
+    public int AddLayout(long blockBytes, int tenant = 0)
     {
-        var known = Array.FindIndex(_layouts, layout => layout.BlockBytes == blockBytes);
+        var known = Array.FindIndex(_layouts, layout => layout.BlockBytes == blockBytes && layout.Tenant == tenant);
         if (known >= 0)
         {
             return known;
         }
 
-        var layout = new PoolLayout(blockBytes, _unitBytes);
+        var layout = new PoolLayout(blockBytes, tenant, _unitBytes);
         if (1L << layout.Order > Units.Count)
         {
             return -1;

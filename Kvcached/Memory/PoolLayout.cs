@@ -1,12 +1,15 @@
 namespace Kvcached.Memory;
 
-/// <summary>A block size of an arena: the segments that serve it, and what of them is in use. Owned by <see cref="BlockPool"/>.</summary>
+/// <summary>A block size of a tenant in an arena: the segments that serve it, and what of them is in use. Owned by <see cref="BlockPool"/>.</summary>
 internal struct PoolLayout
 {
     /// <summary>A segment may lose at most this fraction to the tail that no block fits in.</summary>
     private const int TailFraction = 16;
 
     public readonly long BlockBytes;
+
+    /// <summary>Whose blocks they are: a segment has blocks of one tenant.</summary>
+    public readonly int Tenant;
 
     /// <summary>Its segments have 2^Order units: as few as keep the tail small.</summary>
     public readonly int Order;
@@ -23,9 +26,10 @@ internal struct PoolLayout
     /// <summary>Blocks in use.</summary>
     public int Used;
 
-    public PoolLayout(long blockBytes, long unitBytes)
+    public PoolLayout(long blockBytes, int tenant, long unitBytes)
     {
         BlockBytes = blockBytes;
+        Tenant = tenant;
         while (unitBytes << Order < blockBytes || (unitBytes << Order) % blockBytes * TailFraction > unitBytes << Order)
         {
             Order++;

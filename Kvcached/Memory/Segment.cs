@@ -52,6 +52,9 @@ internal sealed class Segment(int startUnit)
     /// <summary>The last plan that may want to empty the segment: it moves no blocks into it while there is room elsewhere.</summary>
     public ulong EmptiedBy;
 
+    /// <summary>The last search for what other tenants may lose that looked at the window of units which begins here.</summary>
+    public ulong LookedAtBy;
+
     /// <summary>What each block is used for.</summary>
     public BlockUse[] Uses = [];
 
