@@ -2,11 +2,13 @@ using System.CommandLine;
 using Kvcached.Daemon;
 using Kvcached.Daemon.Demo;
 using Kvcached.Daemon.Replay;
+using Kvcached.Daemon.Serve;
 
 const int usageError = 2;
 
 var root = new RootCommand("A user-mode, indirection-table KV-cache memory manager for LLM inference.")
 {
+    ServeCommand.Create(),
     DemoCommand.Create(),
     ReplayCommand.Create(),
 };
@@ -24,7 +26,7 @@ if (parse.Errors.Count > 0)
 
 try
 {
-    return parse.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+    return await parse.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
 }
 catch (UsageException error)
 {

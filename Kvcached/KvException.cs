@@ -20,6 +20,15 @@ public enum KvError
 
     /// <summary>The client has been disconnected: it died, or broke the rules, and no command of it is accepted any more.</summary>
     Disconnected,
+
+    /// <summary>The daemon is gone, has been stopped, or has disconnected this client. Dispose the cache; another can be connected.</summary>
+    DaemonLost,
+
+    /// <summary>The daemon does not let this user in.</summary>
+    NotAllowed,
+
+    /// <summary>Nothing that this cache offers.</summary>
+    NotSupported,
 }
 
 /// <summary>

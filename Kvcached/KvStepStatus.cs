@@ -33,4 +33,10 @@ public enum KvStepStatus
 
     /// <summary>The step number is too old, or no such step was begun.</summary>
     Unknown,
+
+    /// <summary>
+    /// Sent to a daemon, which has not answered yet. Kernels are enqueued as ever; <see cref="KvLane.StatusOf"/> tells what has become of it. Until then its tokens
+    /// are counted.
+    /// </summary>
+    Pending,
 }

@@ -243,7 +243,7 @@ internal sealed class EngineChecks(CacheEngine engine)
                 throw Broken($"The window of row {r} of sequence {sequence.Id} is not where it says, or has {window.Tokens} tokens in {size} bytes, the sequence {sequence.Tokens}.");
             }
 
-            if (sequence.WaitingSteps == 0 && !Windows.IsOpen(sequence.OpenWindows, r))
+            if (sequence.WaitingSteps == 0 && !Engine.Windows.IsOpen(sequence.OpenWindows, r))
             {
                 throw Broken($"The window of row {r} of sequence {sequence.Id} is closed, and has bytes.");
             }

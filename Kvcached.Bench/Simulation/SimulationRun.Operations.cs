@@ -166,7 +166,7 @@ public sealed partial class SimulationRun
         _steps.Add(step);
         for (var layout = 0; layout < 2; layout++)
         {
-            if (step.Items.Exists(item => Windows.IsOpen(item.Windows, layout)))
+            if (step.Items.Exists(item => Engine.Windows.IsOpen(item.Windows, layout)))
             {
                 state.Windows!.Store(_commands, step.Number, layout, _host.Engine.Kernels.WindowArguments(state, step.Number, layout));
             }

@@ -12,7 +12,7 @@ public sealed partial class SimulationRun
         for (var i = 0; i < client.Layouts; i++)
         {
             var layout = (from + i) % client.Layouts;
-            if (Windows.IsOpen(sequence.Windows, layout) == opens || !client.CanHaveWindow(layout))
+            if (Engine.Windows.IsOpen(sequence.Windows, layout) == opens || !client.CanHaveWindow(layout))
             {
                 continue;
             }

@@ -53,7 +53,7 @@ internal sealed class StepDemand
             var blocks = row.Missing + count - row.Count;
             Pinned += blocks * layouts[r].BlockBytes;
             Add(Blocks, layouts[r].PoolLayout, blocks);
-            if (Windows.IsOpen(item.Windows, r))
+            if (Engine.Windows.IsOpen(item.Windows, r))
             {
                 AddWindow(state, row.Window!, (sequence.Tokens + item.NewTokens) * (long)layouts[r].Window.TokenStride, state.TenantOf(sequence).Number);
             }

@@ -45,7 +45,7 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
             Check(ref context, view, expectation, shape);
         }
 
-        if ((window != 0) != (!expectation.IsRefused && Windows.IsOpen(expectation.Windows, layout)))
+        if ((window != 0) != (!expectation.IsRefused && Engine.Windows.IsOpen(expectation.Windows, layout)))
         {
             context.Fail($"the window of sequence {expectation.SequenceId} (refused: {expectation.IsRefused}), layout {layout}, is 0x{window:x}; open are those of mask {expectation.Windows}");
         }

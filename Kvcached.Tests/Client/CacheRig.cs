@@ -2,26 +2,42 @@ using System.Runtime.InteropServices;
 using Kvcached.Daemon.Demo;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Server;
 using Xunit;
 
 namespace Kvcached.Tests.Client;
+
+/// <summary>Whose engine a cache has.</summary>
+public enum CacheKind
+{
+    /// <summary>Its own.</summary>
+    Embedded,
+
+    /// <summary>A daemon's, on a device of its own and over its socket.</summary>
+    Served,
+}
 
 /// <summary>A cache on a cpu device whose queues can be held closed, with one model, and lanes whose kernels write and compare every token.</summary>
 internal sealed class CacheRig : IDisposable
 {
     private readonly CpuDevice _cpu = new(new CpuDeviceOptions { Workers = 1, Kernels = [PatternKernel.Kernel] });
     private readonly List<PatternLane> _lanes = [];
+    private readonly TestDaemon? _daemon;
 
-    public CacheRig(KvLayout? layout = null, int poolUnits = 1, int coldUnits = 8, bool cleanAhead = true, int maxSequences = 1024)
+    public CacheRig(KvLayout? layout = null, int poolUnits = 1, int coldUnits = 8, bool cleanAhead = true, int maxSequences = 1024, CacheKind kind = CacheKind.Embedded)
     {
         Device = new GatedDevice(_cpu);
-        Cache = KvCache.OpenEmbedded(Device, new KvCacheOptions
+        var (poolBytes, coldBytes) = (poolUnits * KvCacheOptions.UnitBytes, coldUnits * KvCacheOptions.UnitBytes);
+        if (kind == CacheKind.Served)
         {
-            PoolBytes = poolUnits * KvCacheOptions.UnitBytes,
-            ColdBytes = coldUnits * KvCacheOptions.UnitBytes,
-            CleanAhead = cleanAhead,
-            MaxSequences = maxSequences,
-        });
+            _daemon = new TestDaemon(new ServerOptions { Socket = TestDaemon.NewSocket(), PoolBytes = poolBytes, ColdBytes = coldBytes, MaxSequences = maxSequences });
+            Cache = _daemon.Connect(_cpu);
+        }
+        else
+        {
+            Cache = KvCache.OpenEmbedded(Device, new KvCacheOptions { PoolBytes = poolBytes, ColdBytes = coldBytes, CleanAhead = cleanAhead, MaxSequences = maxSequences });
+        }
+
         Model = Cache.RegisterModel("m", layout ?? Layout);
     }
 
@@ -47,6 +63,7 @@ internal sealed class CacheRig : IDisposable
     {
         _lanes.ForEach(lane => lane.Dispose());
         Cache.Dispose();
+        _daemon?.Dispose();
         Device.Dispose();
         _cpu.Dispose();
     }

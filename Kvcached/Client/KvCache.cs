@@ -41,6 +41,24 @@ public abstract class KvCache : IDisposable
         return new EmbeddedCache(device, options);
     }
 
+    /// <summary>
+    /// Attaches to a daemon (<c>kvcached serve</c>) and shares its pool with other processes. Kernels run in this process, on queues of this device, in the order that
+    /// begin and end points give; the engine runs in the daemon. A step's status is <see cref="KvStepStatus.Pending"/> until the daemon has answered.
+    /// </summary>
+    /// <param name="device">A device of the kind that the daemon's pool lies on.</param>
+    /// <param name="socket">Path of the daemon's socket.</param>
+    /// <param name="options">Tenant and name.</param>
+    /// <param name="cancellation">Gives up connecting.</param>
+    /// <exception cref="KvException">Nobody answers, or the daemon refuses; later, where the daemon ends, is stopped or disconnects this client, any member throws <see cref="KvError.DaemonLost"/>.</exception>
+    public static async Task<KvCache> ConnectAsync(ISharingDevice device, string socket, KvConnectOptions? options = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        ArgumentNullException.ThrowIfNull(socket);
+        options ??= new KvConnectOptions();
+        options.Validate();
+        return new RemoteCache(device, await DaemonLink.ConnectAsync(device, socket, options, cancellation).ConfigureAwait(false));
+    }
+
     /// <summary>Registers a model. A sequence of it has one row per layout.</summary>
     /// <exception cref="KvException">There is no layout, one is out of range, or a block does not fit the pool.</exception>
     public KvModel RegisterModel(string name, params ReadOnlySpan<KvLayout> layouts)

@@ -258,6 +258,16 @@ internal sealed class CacheEngine
     /// <summary>Asks for the pool to be compacted, and for what comes free above the floor to lose its memory, by turns to come.</summary>
     public void Trim() => _trimmer.Request();
 
+    /// <summary>Counts the shares of tenants anew, for who wants to show them.</summary>
+    public void CountShares()
+    {
+        State.Plan++;
+        State.Tenants.CountShares();
+    }
+
+    /// <summary>Whether points to come would let the engine go on with something that nobody will ask for again.</summary>
+    public bool AwaitsPoints => HasWaiting() || !State.IsBackgroundIdle || State.Dying.Count > 0 || _compactor.IsRequested || _trimmer.IsTrimming;
+
     /// <summary>Acts on what has been observed: <see cref="Serve"/>, then <see cref="WorkInBackground"/>.</summary>
     public void Turn()
     {
@@ -327,6 +337,19 @@ internal sealed class CacheEngine
                 }
             }
         }
+    }
+
+    private bool HasWaiting()
+    {
+        foreach (var lane in State.Lanes)
+        {
+            if (lane is { HasWaiting: true })
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private LaneState? NextWaiting(ulong after)

@@ -9,9 +9,12 @@ namespace Kvcached.Engine;
 /// Where the steps of a lane publish page tables: a slot for each step of depth, taken in turn like view slots, with room for each layout. The
 /// kernel that writes one runs in the publish, after the views are there.
 /// </summary>
-internal sealed class PageTableRing(KvLaneOptions options, DeviceMemory memory, DeviceKernel kernel)
+internal sealed class PageTableRing(KvLaneOptions options, DeviceMemory memory, DeviceKernel? kernel)
 {
     private const long Alignment = KvShape.GranuleBytes;
+
+    /// <summary>Where the tables lie.</summary>
+    public DeviceMemory Memory => memory;
 
     /// <summary>Pages that a sequence may have.</summary>
     public int MaxPages => options.MaxPages;
@@ -42,7 +45,7 @@ internal sealed class PageTableRing(KvLaneOptions options, DeviceMemory memory, 
     /// <param name="batch">How many there are.</param>
     /// <param name="entries">Address of the entry heap.</param>
     public void Publish(CommandList commands, ulong step, int layout, in KvShape shape, ulong views, int batch, ulong entries) =>
-        commands.Launch(kernel, new PageTableArguments
+        commands.Launch(kernel!, new PageTableArguments
         {
             Views = views,
             Entries = entries,

@@ -230,16 +230,19 @@ internal sealed class LaneState
     /// <summary>Byte of a layout's views in the view ring: steps take slots in turn.</summary>
     public long ViewOffset(ulong step, int layout)
     {
-        var slots = RuleFaults.Is(RuleFault.ViewSlotReusedEarly) ? 1UL : (ulong)Depth;
-        return (((long)(step % slots) * MaxLayouts) + layout) * MaxBatch * SequenceView.Bytes;
+        var slots = RuleFaults.Is(RuleFault.ViewSlotReusedEarly) ? 1 : Depth;
+        return RingOffset(step, layout, slots, MaxBatch, MaxLayouts);
     }
 
     /// <summary>Byte of a layout's views in staging, which has as many slots.</summary>
     public long StagingOffset(ulong step, int layout)
     {
-        var slots = RuleFaults.Is(RuleFault.StagingReusedEarly) ? 1UL : (ulong)Depth;
-        return (((long)(step % slots) * MaxLayouts) + layout) * MaxBatch * SequenceView.Bytes;
+        var slots = RuleFaults.Is(RuleFault.StagingReusedEarly) ? 1 : Depth;
+        return RingOffset(step, layout, slots, MaxBatch, MaxLayouts);
     }
+
+    /// <summary>Byte of a layout's views in a ring of so many slots.</summary>
+    public static long RingOffset(ulong step, int layout, int slots, int maxBatch, int maxLayouts) => (((long)(step % (ulong)slots) * maxLayouts) + layout) * maxBatch * SequenceView.Bytes;
 
     public static long RingBytes(int depth, int maxBatch, int maxLayouts) => (long)depth * maxBatch * maxLayouts * SequenceView.Bytes;
 }

@@ -24,7 +24,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
         return sequence.Client == client.Number || RuleFaults.Is(RuleFault.OwnerNotChecked) ? sequence : throw new KvException(KvError.ForeignHandle, $"Sequence {sequence.Id} is another client's.");
     }
 
-    public SequenceHandle Create(ClientState client, int model)
+    public SequenceHandle Create(ClientState client, int model, uint? id = null)
     {
         client.ThrowIfCondemned();
         if ((uint)model >= (uint)state.Models.Count || state.Models[model].Client != client.Number)
@@ -34,6 +34,7 @@ internal sealed class SequenceCommands(EngineState state, TransferLoop loop, Win
 
         var sequence = state.Sequences.Create(client.Number, model, state.Models[model].Layouts.Length)
             ?? throw new KvException(KvError.CapacityExceeded, $"The cache holds {state.Sequences.Capacity} sequences, which is its limit.");
+        sequence.Id = id ?? sequence.Id;
         return sequence.Handle;
     }
 

@@ -9,19 +9,20 @@ internal sealed class Trimmer(EngineState state, Compactor compactor)
     /// <summary>What was under way when compaction came to its end: what it keeps may lose its memory too.</summary>
     private readonly List<Point> _awaited = new(EngineState.UsualPoints);
 
-    private bool _isTrimming;
+    /// <summary>Whether a trim goes on.</summary>
+    public bool IsTrimming { get; private set; }
 
     public void Request()
     {
         compactor.Request();
-        _isTrimming = true;
+        IsTrimming = true;
         state.ListOutstanding(_awaited);
     }
 
     /// <summary>Takes the memory of what can lose it now, if there was a request that is not over.</summary>
     public void Run()
     {
-        if (!_isTrimming)
+        if (!IsTrimming)
         {
             return;
         }
@@ -35,7 +36,7 @@ internal sealed class Trimmer(EngineState state, Compactor compactor)
             CollectionsMarshal.SetCount(_awaited, state.Timelines.Prune(CollectionsMarshal.AsSpan(_awaited)));
         }
 
-        _isTrimming = compactor.IsRequested || (_awaited.Count > 0 && !RuleFaults.Is(RuleFault.TrimEndsEarly));
+        IsTrimming = compactor.IsRequested || (_awaited.Count > 0 && !RuleFaults.Is(RuleFault.TrimEndsEarly));
         while (state.Pool.TryTrim(state.Options.PoolFloorBytes ?? state.Options.Pool.Bytes, out var offset, out var bytes))
         {
             state.Submitter.Discard(offset, bytes);

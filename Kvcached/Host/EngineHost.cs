@@ -35,7 +35,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     /// <summary>How far ends are signalled beyond what a client that is gone has signalled or begun.</summary>
     private const ulong BeyondEnds = 1UL << 40;
 
-    private readonly IDevice _device;
+    private readonly HostDevice _device;
     private readonly List<DeviceMemory> _memory = [];
     private HostLane?[] _lanes = [null];
     private DeviceQueue?[] _queues = new DeviceQueue?[2];
@@ -43,19 +43,24 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     private WaitPoint[] _waits = new WaitPoint[64];
 
     public EngineHost(IDevice device, EngineSizes sizes)
+        : this(new HostDevice(device), sizes)
+    {
+    }
+
+    public EngineHost(HostDevice device, EngineSizes sizes)
     {
         _device = device;
         try
         {
-            Pool = Allocate(sizes.PoolBytes, MemoryKind.Device, "pool");
+            Pool = Allocate(sizes.PoolBytes, MemoryKind.Device, "pool", SharedAccess.ReadWriteForOthers);
             if (sizes.PoolFloorBytes is { } floor)
             {
                 Pool.Discard(floor, sizes.PoolBytes - floor);
             }
 
-            Entries = Allocate(sizes.TableBytes, MemoryKind.Device, "entries");
+            Entries = Allocate(sizes.TableBytes, MemoryKind.Device, "entries", SharedAccess.ReadOnlyForOthers);
             var cold = sizes.ColdBytes == 0 ? null : Allocate(sizes.ColdBytes, MemoryKind.Host, "cold");
-            _queues[Point.BackgroundLane * 2] = device.CreateQueue("background");
+            _queues[Point.BackgroundLane * 2] = device.Device.CreateQueue("background");
             _timelines[Point.TimelineOf(Point.BackgroundLane, TimelineKind.In)] = device.CreateTimeline("background");
             Engine = new CacheEngine(
                 new EngineOptions
@@ -144,6 +149,44 @@ internal sealed class EngineHost : ISubmitter, IDisposable
 
     public void Populate(long offset, long bytes) => Pool.Populate(offset, bytes);
 
+    /// <summary>Counters, but for waits of the application, which the host does not see. Allocates nothing.</summary>
+    public KvCacheStatistics ReadStatistics()
+    {
+        var state = Engine.State;
+        ref readonly var counters = ref Engine.Counters;
+        return new KvCacheStatistics
+        {
+            Steps = counters.Steps,
+            RefusedSteps = counters.RefusedSteps,
+            BusySteps = counters.BusySteps,
+            CleanedBlocks = counters.CleanedBlocks,
+            EvictedBlocks = counters.EvictedBlocks,
+            ReloadedBlocks = counters.ReloadedBlocks,
+            MovedBlocks = counters.MovedBlocks,
+            BytesOut = counters.BytesOut,
+            BytesIn = counters.BytesIn,
+            BytesMoved = counters.BytesMoved,
+            CompactedBlocks = counters.CompactedBlocks,
+            CompactedSegments = counters.CompactedSegments,
+            ReorderedBlocks = counters.ReorderedBlocks,
+            Copies = counters.Copies,
+            BlockRuns = state.Runs.Count,
+            PoolPresentBytes = state.Pool.PresentBytes,
+            PoolPinnedBytes = state.Pool.CarvedBytes,
+            ResidentBlocks = state.Pool.UsedBlocks - state.Windows,
+            ResidentBytes = state.Pool.UsedBytes - state.WindowBytes,
+            WindowBytes = state.WindowBytes,
+            WindowsGrown = counters.WindowsGrown,
+            WindowsMoved = counters.WindowsMoved,
+            WindowsDropped = counters.WindowsDropped,
+            BytesGathered = counters.BytesGathered,
+            ColdBlocks = state.Cold.Pool.UsedBlocks,
+            ColdBytes = state.Cold.Pool.UsedBytes,
+            ColdBytesPeak = state.Cold.Pool.UsedBytesPeak,
+            DeviceBytes = DeviceBytes,
+        };
+    }
+
     /// <summary>Tells the engine what the timelines have reached, and lets it act on that.</summary>
     public void Turn()
     {
@@ -208,15 +251,15 @@ internal sealed class EngineHost : ISubmitter, IDisposable
                 var (value, least) = (end.Value, lane.Planned + BeyondEnds);
                 if (value < least)
                 {
-                    end.Signal(Math.Max(value + BeyondEnds, least));
+                    _device.Poison(end, Math.Max(value + BeyondEnds, least));
                 }
             }
         }
     }
 
-    private DeviceMemory Allocate(long bytes, MemoryKind kind, string label)
+    private DeviceMemory Allocate(long bytes, MemoryKind kind, string label, SharedAccess access = SharedAccess.Private)
     {
-        var memory = _device.Allocate(bytes, kind, label);
+        var memory = _device.Allocate(bytes, kind, label, access);
         _memory.Add(memory);
         DeviceBytes += kind == MemoryKind.Device ? bytes : 0;
         return memory;

@@ -10,32 +10,32 @@ namespace Kvcached;
 /// </summary>
 internal sealed class HostLane : IDisposable
 {
-    private readonly IDevice _device;
+    private readonly HostDevice _device;
     private readonly Stack<IDisposable> _made = new();
     private readonly DeviceTimeline[] _timelines = new DeviceTimeline[4];
 
     /// <summary>Makes all that a lane needs, or nothing.</summary>
     /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
     /// <exception cref="KernelNotFoundException">The device lacks a kernel for the lane's page tables or windows.</exception>
-    public HostLane(IDevice device, int number, KvLaneOptions options, DeviceTimeline? begin, DeviceTimeline? end)
+    public HostLane(HostDevice device, int number, KvLaneOptions options, DeviceTimeline? begin, DeviceTimeline? end)
     {
         _device = device;
         Number = number;
         try
         {
             var bytes = LaneState.RingBytes(options.Depth, options.MaxBatch, options.MaxLayouts);
-            var views = Allocate(bytes, MemoryKind.Device, $"views of lane {number}");
+            var views = Allocate(bytes, MemoryKind.Device, $"views of lane {number}", SharedAccess.ReadOnlyForOthers);
             var staging = Allocate(bytes, MemoryKind.Host, $"staging of lane {number}");
             var pageTables = options.MaxPages == 0
                 ? null
-                : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}"), device.LoadKernel(CpuKernelLibrary.PageTable));
+                : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}", SharedAccess.ReadOnlyForOthers), device.Device.LoadKernel(CpuKernelLibrary.PageTable));
             Memory = new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables, options.Windows ? MakeWindows(options) : null);
             _timelines[(int)TimelineKind.Begin] = begin ?? MakeTimeline(TimelineKind.Begin);
             _timelines[(int)TimelineKind.End] = end ?? MakeTimeline(TimelineKind.End);
             _timelines[(int)TimelineKind.In] = MakeTimeline(TimelineKind.In);
             _timelines[(int)TimelineKind.Out] = MakeTimeline(TimelineKind.Out);
-            In = Keep(device.CreateQueue($"lane {number} in"));
-            Out = Keep(device.CreateQueue($"lane {number} out"));
+            In = Keep(device.Device.CreateQueue($"lane {number} in"));
+            Out = Keep(device.Device.CreateQueue($"lane {number} out"));
         }
         catch
         {
@@ -70,13 +70,13 @@ internal sealed class HostLane : IDisposable
     {
         var bytes = WindowRing.BytesOf(options);
         var (ring, staging) = (Allocate(bytes, MemoryKind.Device, $"windows of lane {Number}"), Allocate(bytes, MemoryKind.Host, $"staged windows of lane {Number}"));
-        return new WindowRing(options, ring, staging, _device.LoadKernel(CpuKernelLibrary.GatherWindows), _device.LoadKernel(CpuKernelLibrary.StoreWindows));
+        return new WindowRing(options, ring, staging, _device.Device.LoadKernel(CpuKernelLibrary.GatherWindows), _device.Device.LoadKernel(CpuKernelLibrary.StoreWindows));
     }
 
-    private DeviceMemory Allocate(long bytes, MemoryKind kind, string label)
+    private DeviceMemory Allocate(long bytes, MemoryKind kind, string label, SharedAccess access = SharedAccess.Private)
     {
         DeviceBytes += bytes;
-        return Keep(_device.Allocate(bytes, kind, label));
+        return Keep(_device.Allocate(bytes, kind, label, access));
     }
 
     private DeviceTimeline MakeTimeline(TimelineKind kind) => Keep(_device.CreateTimeline($"lane {Number} {kind}"));

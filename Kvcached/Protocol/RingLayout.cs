@@ -84,6 +84,9 @@ internal static class RingLayout
     internal const int LeastRing = 4096;
     internal const int MostRing = 1 << 24;
 
+    /// <summary>A state of either side: the connection is closed.</summary>
+    internal const uint Closed = 1;
+
     /// <summary>Whether a ring may have so many bytes.</summary>
     internal static bool IsRing(long bytes) => bytes is >= LeastRing and <= MostRing && long.IsPow2(bytes);
 

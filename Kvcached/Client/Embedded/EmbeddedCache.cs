@@ -78,40 +78,7 @@ internal sealed partial class EmbeddedCache : KvCache
         lock (_lock)
         {
             ThrowIfClosed();
-            var state = _host.Engine.State;
-            ref readonly var counters = ref _host.Engine.Counters;
-            return new KvCacheStatistics
-            {
-                Steps = counters.Steps,
-                RefusedSteps = counters.RefusedSteps,
-                BusySteps = counters.BusySteps,
-                CleanedBlocks = counters.CleanedBlocks,
-                EvictedBlocks = counters.EvictedBlocks,
-                ReloadedBlocks = counters.ReloadedBlocks,
-                MovedBlocks = counters.MovedBlocks,
-                BytesOut = counters.BytesOut,
-                BytesIn = counters.BytesIn,
-                BytesMoved = counters.BytesMoved,
-                HostWaits = HostWaits,
-                CompactedBlocks = counters.CompactedBlocks,
-                CompactedSegments = counters.CompactedSegments,
-                ReorderedBlocks = counters.ReorderedBlocks,
-                Copies = counters.Copies,
-                BlockRuns = state.Runs.Count,
-                PoolPresentBytes = state.Pool.PresentBytes,
-                PoolPinnedBytes = state.Pool.CarvedBytes,
-                ResidentBlocks = state.Pool.UsedBlocks - state.Windows,
-                ResidentBytes = state.Pool.UsedBytes - state.WindowBytes,
-                WindowBytes = state.WindowBytes,
-                WindowsGrown = counters.WindowsGrown,
-                WindowsMoved = counters.WindowsMoved,
-                WindowsDropped = counters.WindowsDropped,
-                BytesGathered = counters.BytesGathered,
-                ColdBlocks = state.Cold.Pool.UsedBlocks,
-                ColdBytes = state.Cold.Pool.UsedBytes,
-                ColdBytesPeak = state.Cold.Pool.UsedBytesPeak,
-                DeviceBytes = _host.DeviceBytes,
-            };
+            return _host.ReadStatistics() with { HostWaits = HostWaits };
         }
     }
 

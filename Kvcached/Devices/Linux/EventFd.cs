@@ -14,6 +14,14 @@ internal static unsafe class EventFd
         return number == -1 ? throw LibC.Failure("eventfd") : new SafeFileHandle(number, ownsHandle: true);
     }
 
+    /// <summary>A further descriptor of the same eventfd, close-on-exec, for who closes it by himself.</summary>
+    /// <exception cref="System.ComponentModel.Win32Exception">The kernel refuses.</exception>
+    internal static SafeFileHandle Copy(SafeFileHandle descriptor)
+    {
+        var number = LibC.Fcntl(descriptor, LibC.FcntlDuplicateCloexec, 0);
+        return number == -1 ? throw LibC.Failure("fcntl") : new SafeFileHandle(number, ownsHandle: true);
+    }
+
     /// <summary>Adds 1: an edge, whatever the count was. A count that is full stays as it is, and is an edge all the same for who has not looked since.</summary>
     internal static void Write(SafeFileHandle descriptor)
     {

@@ -20,6 +20,7 @@ internal static unsafe partial class LibC
     internal const int FallocKeepSize = 1;
     internal const int FallocPunchHole = 2;
 
+    internal const int FcntlDuplicateCloexec = 1030;
     internal const int FcntlAddSeals = 1033;
     internal const int FcntlGetSeals = 1034;
     internal const int SealSeal = 1;
@@ -31,9 +32,16 @@ internal static unsafe partial class LibC
     internal const int EfdNonblock = 0x800;
 
     internal const int AtEmptyPath = 0x1000;
+    internal const int AtNoFollow = 0x100;
+    internal const int CurrentDirectory = -100;
+    internal const uint StatxType = 0x1;
     internal const uint StatxSize = 0x200;
     internal const uint StatxBlocks = 0x400;
     internal const int StatBlockBytes = 512;
+
+    internal const int OpenCloexec = 0x80000;
+    internal const int LockExclusive = 2;
+    internal const int LockNonblocking = 4;
 
     internal const int FutexWaitOperation = 0;
     internal const int FutexWakeOperation = 1;
@@ -62,6 +70,9 @@ internal static unsafe partial class LibC
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     internal struct StatxResult
     {
+        [FieldOffset(28)]
+        public ushort Mode;
+
         [FieldOffset(40)]
         public ulong Size;
 
@@ -71,6 +82,18 @@ internal static unsafe partial class LibC
 
     [LibraryImport(Library, EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Statx(SafeHandle descriptor, string path, int flags, uint mask, StatxResult* result);
+
+    [LibraryImport(Library, EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Statx(int directory, string path, int flags, uint mask, StatxResult* result);
+
+    [LibraryImport(Library, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Open(string path, int flags);
+
+    [LibraryImport(Library, EntryPoint = "flock", SetLastError = true)]
+    internal static partial int Flock(SafeHandle descriptor, int operation);
+
+    [LibraryImport(Library, EntryPoint = "geteuid")]
+    internal static partial uint EffectiveUser();
 
     [LibraryImport(Library, EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int MemfdCreate(string name, uint flags);

@@ -10,6 +10,9 @@ namespace Kvcached.Devices.Linux;
 /// </summary>
 internal sealed unsafe class PidFd : IDisposable
 {
+    /// <summary>The signal that ends a process whatever it does.</summary>
+    internal const int Kill = 9;
+
     private PidFd(nint number) => Descriptor = new SafeFileHandle(number, ownsHandle: true);
 
     /// <summary>For <see cref="Epoll"/>.</summary>

@@ -3,7 +3,7 @@ using Xunit;
 namespace Kvcached.Tests.Client;
 
 /// <summary>What sequences hold survives eviction, reload and moves, in every layout and from several threads.</summary>
-public class ContentTests
+public abstract class ContentConformance(CacheKind kind)
 {
     public static TheoryData<string, KvLayout> Layouts => new()
     {
@@ -23,7 +23,7 @@ public class ContentTests
         var blockTokens = layout.TokensPerBlock;
         // A pool of about three sequences of up to four blocks, and six sequences.
         var units = (int)(((shape.BlockBytes * 12) + (ulong)KvCacheOptions.UnitBytes - 1) / (ulong)KvCacheOptions.UnitBytes);
-        using var rig = new CacheRig(layout, poolUnits: Math.Max(1, units), coldUnits: 6 * Math.Max(1, units));
+        using var rig = new CacheRig(layout, kind: kind, poolUnits: Math.Max(1, units), coldUnits: 6 * Math.Max(1, units));
         var lane = rig.OpenLane();
         var sequences = Enumerable.Range(0, 6).Select(_ => lane.Create()).ToArray();
         for (var turn = 0; turn < 12; turn++)
@@ -66,7 +66,7 @@ public class ContentTests
     [Fact]
     public void The_order_of_sequences_is_restored_beside_steps_that_read_them()
     {
-        using var rig = new CacheRig(poolUnits: 2);
+        using var rig = new CacheRig(kind: kind, poolUnits: 2);
         var lane = rig.OpenLane();
         var sequences = Enumerable.Range(0, 3).Select(_ => lane.Create()).ToArray();
         for (var block = 0; block < 8; block++)
@@ -94,7 +94,7 @@ public class ContentTests
     [Fact]
     public void Pipelined_steps_over_more_than_the_pool_holds_read_what_was_written()
     {
-        using var rig = new CacheRig();
+        using var rig = new CacheRig(kind: kind);
         var lane = rig.OpenLane(depth: 3);
         var sequences = Enumerable.Range(0, 12).Select(_ => lane.Create()).ToArray();
         var random = new Random(7);
@@ -122,7 +122,7 @@ public class ContentTests
     public async Task Lanes_of_several_threads_begin_truncate_and_free_at_once_and_content_stays_right()
     {
         const int Steps = 200;
-        using var rig = new CacheRig(poolUnits: 2, coldUnits: 16);
+        using var rig = new CacheRig(kind: kind, poolUnits: 2, coldUnits: 16);
         var lanes = Enumerable.Range(0, 3).Select(_ => rig.OpenLane()).ToArray();
         using var start = new Barrier(lanes.Length);
         await Task.WhenAll(lanes.Select(lane => Task.Factory.StartNew(() => Run(lane), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
@@ -239,3 +239,7 @@ public class ContentTests
         Assert.True(after.EvictedBlocks - before.EvictedBlocks >= 6 && after.ReloadedBlocks - before.ReloadedBlocks >= 6 && after.MovedBlocks - before.MovedBlocks == 4, after.ToString());
     }
 }
+
+public sealed class EmbeddedContentTests() : ContentConformance(CacheKind.Embedded);
+
+public sealed class ServedContentTests() : ContentConformance(CacheKind.Served);

@@ -1,0 +1,176 @@
+using System.Runtime.InteropServices;
+using Kvcached.Devices;
+using Kvcached.Engine;
+using Kvcached.Kernels;
+using Kvcached.Protocol;
+using Kvcached.Sequences;
+
+namespace Kvcached;
+
+/// <summary>
+/// A cache that a daemon has, used by this process beside others: commands go through a ring, kernels run here on the pool that all share. Nothing here waits for the
+/// daemon but what has to return its answer: opening things, statistics, and transfers that are counted.
+/// </summary>
+internal sealed partial class RemoteCache : KvCache
+{
+    private readonly Lock _lock = new();
+    private readonly DaemonLink _link;
+    private readonly RemoteSequences _sequences;
+    private readonly List<RemoteLane> _lanes = [];
+    private readonly List<KvShape[]> _models = [];
+
+    /// <summary>What the daemon tells is short.</summary>
+    private readonly byte[] _record = new byte[64];
+    private ulong _batches;
+    private ulong _tickets;
+    private TransferredRecord _transferred;
+    private bool _closed;
+
+    public RemoteCache(ISharingDevice device, DaemonLink link)
+        : base(device)
+    {
+        _link = link;
+        _sequences = new RemoteSequences(link.Welcome.MaxSequences);
+    }
+
+    public override long PoolPhysicalBytes => Ask<StatisticsMessage>(new GetStatisticsMessage()).PoolPhysicalBytes;
+
+    public override ulong EntriesAddress => _link.Entries.Address;
+
+    public override ulong PoolAddress => _link.Pool.Address;
+
+    public override void Pump()
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            _link.ThrowIfLost();
+            ReadAnswers();
+        }
+    }
+
+    public override void Compact() => Ask<OkMessage>(new CompactMessage());
+
+    public override void Trim() => Ask<OkMessage>(new TrimMessage());
+
+    public override KvCacheStatistics GetStatistics() => Ask<StatisticsMessage>(new GetStatisticsMessage()).Statistics with { HostWaits = HostWaits };
+
+    /// <summary>What has become of a step, as far as the daemon has told.</summary>
+    public KvStepStatus StatusOf(RemoteLane lane, ulong number)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            ReadAnswers();
+            return lane.Find(number)?.Status ?? KvStepStatus.Unknown;
+        }
+    }
+
+    public bool HasPageTable(RemoteLane lane, ulong number, int layout)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            if (lane.Find(number) is not { } step || number + (ulong)lane.Depth <= lane.Begun)
+            {
+                throw new KvException(KvError.InvalidArgument, $"Step {number} is not one of the lane's last {lane.Depth}.");
+            }
+
+            var shapes = _models[step.Model];
+            KvCacheOptions.Check(nameof(layout), layout, 0, shapes.Length - 1, 1);
+            return shapes[layout].PageShift != 0;
+        }
+    }
+
+    internal static KvException NoWindows() => new(KvError.NotSupported, "A daemon's clients have no contiguous windows.");
+
+    internal override int RegisterModel(string name, KvLayout[] layouts, KvShape[] shapes)
+    {
+        var reply = Ask<ModelMessage>(new RegisterModelMessage { Name = name, Layouts = layouts });
+        lock (_lock)
+        {
+            while (_models.Count <= (int)reply.Model)
+            {
+                _models.Add([]);
+            }
+
+            _models[(int)reply.Model] = shapes;
+        }
+
+        return (int)reply.Model;
+    }
+
+    private protected override KvLane OpenLaneCore(KvLaneOptions options)
+    {
+        if (options.Windows)
+        {
+            throw NoWindows();
+        }
+
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            var (reply, memory) = _link.OpenLane(options);
+            var lane = new RemoteLane(this, reply.Lane, options, reply.FirstStep, memory);
+            _lanes.Add(lane);
+            return lane;
+        }
+    }
+
+    private protected override void DisposeCore()
+    {
+        lock (_lock)
+        {
+            if (!_closed)
+            {
+                _closed = true;
+                _link.Dispose();
+            }
+        }
+    }
+
+    private protected override void ReportHostWait()
+    {
+    }
+
+    private TReply Ask<TReply>(ControlMessage request)
+        where TReply : ControlMessage
+    {
+        ThrowIfClosed();
+        return _link.Ask<TReply>(request);
+    }
+
+    private void Send<T>(SubmissionKind kind, in T record)
+        where T : unmanaged
+    {
+        ThrowIfClosed();
+        _link.Send(kind, MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in record)));
+    }
+
+    /// <summary>Reads what the daemon has told.</summary>
+    private void ReadAnswers()
+    {
+        while (_link.TryRead(_record, out var kind, out var bytes))
+        {
+            var body = _record.AsSpan(0, bytes);
+            if (kind == CompletionKind.Step)
+            {
+                var record = MemoryMarshal.Read<StepAnswerRecord>(body);
+                var status = (KvStepStatus)record.Status;
+                _lanes[(int)record.Lane].Answer(record.Number, status)?.Answer(status == KvStepStatus.Accepted);
+            }
+            else if (kind == CompletionKind.Transfer)
+            {
+                _transferred = MemoryMarshal.Read<TransferredRecord>(body);
+            }
+        }
+    }
+
+    private void ThrowIfClosed()
+    {
+        if (_closed)
+        {
+            throw Closed();
+        }
+    }
+}

@@ -1,0 +1,207 @@
+using System.Text.Json.Serialization;
+
+namespace Kvcached.Protocol;
+
+/// <summary>
+/// A control message: one JSON object, told apart by its member <c>type</c>. Requests carry an <c>id</c> that the reply repeats. Descriptors ride along in the
+/// order that docs/protocol.md gives.
+/// </summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "type")]
+[JsonDerivedType(typeof(HelloMessage), "hello")]
+[JsonDerivedType(typeof(WelcomeMessage), "welcome")]
+[JsonDerivedType(typeof(MapMessage), "map")]
+[JsonDerivedType(typeof(UnmapMessage), "unmap")]
+[JsonDerivedType(typeof(ReadyMessage), "ready")]
+[JsonDerivedType(typeof(RegisterModelMessage), "registerModel")]
+[JsonDerivedType(typeof(ModelMessage), "model")]
+[JsonDerivedType(typeof(OpenLaneMessage), "openLane")]
+[JsonDerivedType(typeof(LaneMessage), "lane")]
+[JsonDerivedType(typeof(GetStatisticsMessage), "getStatistics")]
+[JsonDerivedType(typeof(StatisticsMessage), "statistics")]
+[JsonDerivedType(typeof(CompactMessage), "compact")]
+[JsonDerivedType(typeof(TrimMessage), "trim")]
+[JsonDerivedType(typeof(GetStatusMessage), "getStatus")]
+[JsonDerivedType(typeof(StatusMessage), "status")]
+[JsonDerivedType(typeof(LimitMessage), "limit")]
+[JsonDerivedType(typeof(GoodbyeMessage), "goodbye")]
+[JsonDerivedType(typeof(OkMessage), "ok")]
+[JsonDerivedType(typeof(ErrorMessage), "error")]
+internal abstract record ControlMessage
+{
+    /// <summary>Of a request: chosen by whoever asks. Of a reply: the request's. 0 for what is neither.</summary>
+    public long Id { get; init; }
+}
+
+/// <summary>The first message: a client attaches, or a tool does that wants no memory (<see cref="Attach"/> false).</summary>
+internal sealed record HelloMessage : ControlMessage
+{
+    public required int Version { get; init; }
+
+    public bool Attach { get; init; } = true;
+
+    public string Tenant { get; init; } = "default";
+
+    public string Name { get; init; } = string.Empty;
+
+    /// <summary>Bytes of the submission ring that the client would like: a power of two.</summary>
+    public int RingBytes { get; init; } = 1 << 18;
+}
+
+/// <summary>The reply: sizes and places. Descriptors: client area, daemon area, entry heap, the eventfd that wakes the daemon. Map messages follow.</summary>
+internal sealed record WelcomeMessage : ControlMessage
+{
+    public required int Version { get; init; }
+
+    public required string Daemon { get; init; }
+
+    public required int Pid { get; init; }
+
+    public required string Device { get; init; }
+
+    public required long PoolBytes { get; init; }
+
+    public required long EntriesBytes { get; init; }
+
+    /// <summary>Bytes of either ring.</summary>
+    public required int RingBytes { get; init; }
+
+    public required int MaxSequences { get; init; }
+
+    public required int MaxLanes { get; init; }
+
+    public required int LeaseMilliseconds { get; init; }
+
+    /// <summary>Extents of the pool that map messages bring next.</summary>
+    public required int Extents { get; init; }
+}
+
+/// <summary>An extent of the pool. Descriptor: its memory.</summary>
+internal sealed record MapMessage : ControlMessage
+{
+    public required int Extent { get; init; }
+
+    public required long Offset { get; init; }
+
+    public required long Bytes { get; init; }
+}
+
+/// <summary>An extent is gone: its addresses may not be used any more.</summary>
+internal sealed record UnmapMessage : ControlMessage
+{
+    public required int Extent { get; init; }
+}
+
+/// <summary>The client has mapped what it was given: its rings are read from now on.</summary>
+internal sealed record ReadyMessage : ControlMessage;
+
+/// <summary>A model's layouts.</summary>
+internal sealed record RegisterModelMessage : ControlMessage
+{
+    public required string Name { get; init; }
+
+    public required KvLayout[] Layouts { get; init; }
+}
+
+/// <summary>The model's number.</summary>
+internal sealed record ModelMessage : ControlMessage
+{
+    public required uint Model { get; init; }
+
+    /// <summary>Strides of each layout, as the table ABI has them.</summary>
+    public required ShapeMessage[] Shapes { get; init; }
+}
+
+/// <summary>Strides of a layout: the members of <see cref="Kernels.KvShape"/>.</summary>
+internal sealed record ShapeMessage(ulong BlockBytes, ulong LayerStride, uint PlaneStride, uint HeadStride, uint TokenStride, uint TokensPerBlockShift, uint PageShift);
+
+/// <summary>A lane's size.</summary>
+internal sealed record OpenLaneMessage : ControlMessage
+{
+    public int Depth { get; init; } = 4;
+
+    public int MaxBatch { get; init; } = 256;
+
+    public int MaxLayouts { get; init; } = 4;
+
+    public int MaxPages { get; init; }
+}
+
+/// <summary>The lane. Descriptors: the view ring, and the page tables if it has any.</summary>
+internal sealed record LaneMessage : ControlMessage
+{
+    /// <summary>Its number among the client's lanes; its timelines are the slots of that number.</summary>
+    public required uint Lane { get; init; }
+
+    /// <summary>Number of its first step: both timelines stand one below.</summary>
+    public required ulong FirstStep { get; init; }
+
+    public required long ViewBytes { get; init; }
+
+    public required long PageTableBytes { get; init; }
+}
+
+/// <summary>Asks for counters.</summary>
+internal sealed record GetStatisticsMessage : ControlMessage;
+
+/// <summary>Counters of the daemon.</summary>
+internal sealed record StatisticsMessage : ControlMessage
+{
+    public required KvCacheStatistics Statistics { get; init; }
+
+    public required long PoolPhysicalBytes { get; init; }
+}
+
+/// <summary>Asks for the pool to be compacted.</summary>
+internal sealed record CompactMessage : ControlMessage;
+
+/// <summary>Asks for the pool to be compacted, and for what comes free to go back to the system.</summary>
+internal sealed record TrimMessage : ControlMessage;
+
+/// <summary>Asks what the daemon knows of its tenants and clients.</summary>
+internal sealed record GetStatusMessage : ControlMessage;
+
+/// <summary>What the daemon knows.</summary>
+internal sealed record StatusMessage : ControlMessage
+{
+    public required DaemonStatus Status { get; init; }
+}
+
+/// <summary>Changes a tenant's limits; what is left out stays.</summary>
+internal sealed record LimitMessage : ControlMessage
+{
+    public required string Tenant { get; init; }
+
+    public long? MinBytes { get; init; }
+
+    public long? MaxBytes { get; init; }
+
+    public int? Weight { get; init; }
+}
+
+/// <summary>From a client: it is done, and none of its kernels runs any more. From the daemon: the client is disconnected, and why.</summary>
+internal sealed record GoodbyeMessage : ControlMessage
+{
+    public string Reason { get; init; } = string.Empty;
+}
+
+/// <summary>Done.</summary>
+internal sealed record OkMessage : ControlMessage;
+
+/// <summary>Refused; nothing has changed.</summary>
+internal sealed record ErrorMessage : ControlMessage
+{
+    public required KvError Error { get; init; }
+
+    public required string Message { get; init; }
+}
+
+/// <summary>How control messages are written.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    UseStringEnumConverter = true,
+    RespectRequiredConstructorParameters = true,
+    RespectNullableAnnotations = true,
+    AllowOutOfOrderMetadataProperties = true,
+    MaxDepth = 16)]
+[JsonSerializable(typeof(ControlMessage))]
+internal sealed partial class ControlJson : JsonSerializerContext;

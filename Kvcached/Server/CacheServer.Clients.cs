@@ -1,0 +1,118 @@
+using Kvcached.Devices.Linux;
+using Kvcached.Engine;
+using Kvcached.Protocol;
+
+namespace Kvcached.Server;
+
+// Clients come and go. All of this runs on the server's thread.
+internal sealed partial class CacheServer
+{
+    /// <summary>Makes what a client shares with the daemon.</summary>
+    /// <exception cref="KvException">There are as many clients as there may be.</exception>
+    public ClientSession Connect(HelloMessage hello, int pid, PidFd process, ControlConnection connection)
+    {
+        if (_sessions.Count == _options.MaxClients)
+        {
+            throw new KvException(KvError.CapacityExceeded, $"The daemon has {_options.MaxClients} clients, which is its limit.");
+        }
+
+        var tenant = _tenants.Enter(hello.Tenant);
+        SharedAreas areas;
+        try
+        {
+            areas = new SharedAreas(_device, _waker, _nextNumber, hello.RingBytes, _options.MaxLanes);
+        }
+        catch
+        {
+            _tenants.Leave(hello.Tenant);
+            throw;
+        }
+
+        var identity = new ClientIdentity(_nextNumber++, hello.Name, hello.Tenant, pid);
+        var client = _host.Engine.OpenClient((long)(_options.PoolBytes * _options.MaxPinnedFraction), tenant: tenant);
+        var session = new ClientSession(_host.Engine, client, areas, identity, process, connection, _options.MaxSequences);
+        _sessions.Add(session);
+        Connected?.Invoke(identity);
+        return session;
+    }
+
+    /// <summary>The client is served no more. Nothing of it is given to others before it has been proved that it writes no more.</summary>
+    public void Condemn(ClientSession session, string reason)
+    {
+        if (session.Reason is not null)
+        {
+            return;
+        }
+
+        (session.Reason, session.CondemnedAt) = (reason, Now);
+        session.Areas.Close();
+        session.Connection.End(reason);
+        _host.Engine.Condemn(session.Client);
+        Condemned?.Invoke(session.Identity, reason);
+    }
+
+    /// <summary>Looks at clients that may be dying, a few times a second.</summary>
+    private void Watch()
+    {
+        var now = Now;
+        var isDue = now - _watchedAt >= _watchInterval.TotalMilliseconds / 2;
+        if (!isDue && _host.Engine.State.Dying.Count == 0)
+        {
+            return;
+        }
+
+        _watchedAt = now;
+        _host.Engine.Tick(now);
+        for (var i = _sessions.Count - 1; i >= 0; i--)
+        {
+            var session = _sessions[i];
+            if (session.Reason is null)
+            {
+                WatchServing(session, now);
+            }
+            else
+            {
+                WatchDying(session, now);
+            }
+
+            if (session.Client.Life == ClientLife.Reclaimed)
+            {
+                _sessions.RemoveAt(i);
+                _tenants.Leave(session.Identity.Tenant);
+                session.Dispose();
+                Reclaimed?.Invoke(session.Identity);
+            }
+        }
+    }
+
+    private void WatchServing(ClientSession session, long now)
+    {
+        if (session.Process.HasExited)
+        {
+            Condemn(session, "its process has ended");
+        }
+        else if (session.IsPastLease(now, (long)_options.Lease.TotalMilliseconds))
+        {
+            Condemn(session, $"it has held a step for longer than its lease of {_options.Lease.TotalSeconds} s");
+        }
+    }
+
+    /// <summary>
+    /// Proves that a condemned client writes no more: its process has ended; or nothing that it began can be running, because its steps have ended or it
+    /// said so. One that lives past its lease is killed, if the options say so.
+    /// </summary>
+    private void WatchDying(ClientSession session, long now)
+    {
+        if (session.Client.Life == ClientLife.Condemned)
+        {
+            if (session.Process.HasExited || session.SaidGoodbye || !session.Client.HasLive)
+            {
+                _host.Engine.ProveGone(session.Client);
+            }
+            else if (_options.KillsPastLease && now - session.CondemnedAt > _options.Lease.TotalMilliseconds)
+            {
+                session.Process.Send(PidFd.Kill);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+using Kvcached.Kernels;
+using Kvcached.Memory;
+using Kvcached.Protocol;
+using Microsoft.Win32.SafeHandles;
+
+namespace Kvcached.Server;
+
+// What control messages ask for. All of this runs on the server's thread, but for what never changes.
+internal sealed partial class CacheServer
+{
+    private const int MaxModels = 256;
+
+    private static readonly string _name = $"kvcached {Assembly.GetExecutingAssembly().GetName().Version?.ToString(3)}";
+
+    public long PoolBytes => _options.PoolBytes;
+
+    public SafeFileHandle PoolDescriptor => _device.DescriptorOf(_host.Pool);
+
+    public SafeFileHandle EntriesDescriptor => _device.DescriptorOf(_host.Entries);
+
+    public WelcomeMessage Welcome(ClientSession session, long id) => new()
+    {
+        Id = id,
+        Version = ControlFrame.Version,
+        Daemon = _name,
+        Pid = Environment.ProcessId,
+        Device = _device.Name,
+        PoolBytes = _options.PoolBytes,
+        EntriesBytes = _options.TableBytes,
+        RingBytes = session.Areas.RingBytes,
+        MaxSequences = _options.MaxSequences,
+        MaxLanes = _options.MaxLanes,
+        LeaseMilliseconds = (int)_options.Lease.TotalMilliseconds,
+        Extents = 1,
+    };
+
+    /// <summary>Registers a client's model.</summary>
+    /// <exception cref="KvException">A layout is out of range, or the client has as many models as it may.</exception>
+    public ModelMessage RegisterModel(ClientSession session, RegisterModelMessage request)
+    {
+        KvCacheOptions.Check("layouts", request.Layouts.Length, 1, KvModel.MaxLayouts, 1);
+        KvCacheOptions.Check("models", session.Models + 1, 1, MaxModels, 1);
+        var shapes = new KvShape[request.Layouts.Length];
+        for (var i = 0; i < shapes.Length; i++)
+        {
+            shapes[i] = (request.Layouts[i] ?? throw new KvException(KvError.InvalidArgument, $"Layout {i} is null.")).ToShape();
+        }
+
+        var model = _host.Engine.RegisterModel(session.Client, shapes, KvLayout.WindowsOf(request.Layouts));
+        return new ModelMessage
+        {
+            Id = request.Id,
+            Model = session.AddModel(model),
+            Shapes = [.. shapes.Select(shape => new ShapeMessage(shape.BlockBytes, shape.LayerStride, shape.PlaneStride, shape.HeadStride, shape.TokenStride, shape.TokensPerBlockShift, shape.PageShift))],
+        };
+    }
+
+    /// <summary>Opens a lane of a client.</summary>
+    /// <exception cref="KvException">A size is out of range, or the client has as many lanes as it may.</exception>
+    public (LaneMessage Lane, SafeHandle[] Descriptors) OpenLane(ClientSession session, OpenLaneMessage request)
+    {
+        KvCacheOptions.Check("lanes", session.Lanes.Count + 1, 1, _options.MaxLanes, 1);
+        var options = new KvLaneOptions { Depth = request.Depth, MaxBatch = request.MaxBatch, MaxLayouts = request.MaxLayouts, MaxPages = request.MaxPages };
+        options.Validate();
+        session.CheckLane(options);
+        var (begin, end) = session.Areas.CreateTimelines(session.Lanes.Count, _host.Engine.NextLaneReached(TimelineKind.Begin), _host.Engine.NextLaneReached(TimelineKind.End));
+        var lane = _host.OpenLane(session.Client, options, begin, end);
+        session.AddLane(lane);
+        var message = new LaneMessage
+        {
+            Id = request.Id,
+            Lane = (uint)session.Lanes.Count - 1,
+            FirstStep = lane.Begun + 1,
+            ViewBytes = lane.ViewRing.Bytes,
+            PageTableBytes = lane.PageTables?.Memory.Bytes ?? 0,
+        };
+        SafeHandle views = _device.DescriptorOf(lane.ViewRing);
+        return (message, lane.PageTables is { } tables ? [views, _device.DescriptorOf(tables.Memory)] : [views]);
+    }
+
+    public void Compact() => _host.Engine.Compact();
+
+    public void Trim() => _host.Engine.Trim();
+
+    /// <summary>Changes limits of a tenant.</summary>
+    /// <exception cref="KvException">A limit is out of range; the message names it.</exception>
+    public void Limit(LimitMessage request) => _tenants.SetLimits(request.Tenant, request.MinBytes, request.MaxBytes, request.Weight);
+
+    public StatisticsMessage Statistics(long id) => new() { Id = id, Statistics = _host.ReadStatistics(), PoolPhysicalBytes = _host.Pool.PhysicalBytes };
+
+    public StatusMessage Status(long id)
+    {
+        _host.Engine.CountShares();
+        return new StatusMessage
+        {
+            Id = id,
+            Status = new DaemonStatus
+            {
+                Pid = Environment.ProcessId,
+                Device = _device.Name,
+                UptimeSeconds = Now / 1e3,
+                PoolBytes = _options.PoolBytes,
+                ColdCapacityBytes = _options.ColdBytes,
+                Totals = _host.ReadStatistics(),
+                PoolPhysicalBytes = _host.Pool.PhysicalBytes,
+                Tenants = [.. _tenants.All.Select(Describe)],
+                Clients = [.. _sessions.Select(Describe)],
+            },
+        };
+    }
+
+    private static TenantStatus Describe(RegisteredTenant tenant)
+    {
+        var state = tenant.State;
+        return new TenantStatus
+        {
+            Name = tenant.Name,
+            MinBytes = state.Limits.MinBytes,
+            MaxBytes = state.Limits.MaxBytes == long.MaxValue ? null : state.Limits.MaxBytes,
+            Weight = state.Limits.Weight,
+            ShareBytes = state.Share,
+            ResidentBytes = state.ResidentBytes,
+            CleanBytes = state.CleanBytes,
+            ColdBytes = state.ColdBytes,
+            Steps = state.Counters.Steps,
+            CleanedBlocks = state.Counters.CleanedBlocks,
+            EvictedBlocks = state.Counters.EvictedBlocks,
+            ReloadedBlocks = state.Counters.ReloadedBlocks,
+            StepMedianMicroseconds = tenant.Latencies.Quantile(0.5),
+            StepSlowMicroseconds = tenant.Latencies.Quantile(0.99),
+        };
+    }
+
+    private static ClientStatus Describe(ClientSession session) => new()
+    {
+        Number = session.Identity.Number,
+        Name = session.Identity.Name,
+        Tenant = session.Identity.Tenant,
+        Pid = session.Identity.Pid,
+        State = session.Client.Life switch
+        {
+            Engine.ClientLife.Alive => "serving",
+            Engine.ClientLife.Condemned => "condemned",
+            _ => "gone",
+        },
+        Lanes = session.Lanes.Count,
+        Sequences = session.Sequences,
+        PinnedBytes = session.Client.LiveBytes,
+    };
+}

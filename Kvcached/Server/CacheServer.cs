@@ -1,0 +1,224 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Kvcached.Devices;
+using Kvcached.Devices.Linux;
+using Kvcached.Engine;
+using Kvcached.Memory;
+using Kvcached.Protocol;
+
+namespace Kvcached.Server;
+
+/// <summary>
+/// The engine of a daemon and its clients, on one thread. All that clients share is made here; sockets are others' business, who post what they want done.
+/// <code>
+///   turn   what was posted · observe, serve · records of each client, some at a time · answers · background · deaths
+///   idle   attention set → one turn more → nothing → sleep until an eventfd or the next deadline
+/// </code>
+/// No wake-up is lost: whoever gives work writes it first and looks at the attention word afterwards; the server sets the word first and looks for work
+/// afterwards. Thread-safe but for what says that it runs on the server's thread.
+/// </summary>
+internal sealed partial class CacheServer : IDisposable
+{
+    /// <summary>Records of one client that a turn reads: others have theirs read in between.</summary>
+    private const int RecordsPerTurn = 64;
+
+    /// <summary>The longest sleep while something is under way: leases, deaths and what no bell is rung for are looked at as often.</summary>
+    private static readonly TimeSpan _watchInterval = TimeSpan.FromMilliseconds(50);
+
+    private readonly ServerOptions _options;
+    private readonly ISharingDevice _device;
+    private readonly EngineHost _host;
+    private readonly ConcurrentQueue<Action> _posted = new();
+    private readonly List<ClientSession> _sessions = [];
+    private readonly Waker _waker;
+    private readonly TenantRegistry _tenants;
+    private readonly Thread _thread;
+    private readonly long _started = Stopwatch.GetTimestamp();
+    private volatile bool _stop;
+    private long _watchedAt;
+    private int _nextNumber = 1;
+
+    /// <summary>Makes the pool and starts the thread.</summary>
+    /// <exception cref="KvException">An option is out of range.</exception>
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
+    public CacheServer(ISharingDevice device, ServerOptions options)
+    {
+        options.Validate();
+        (_device, _options) = (device, options);
+        _waker = new Waker(device);
+        _host = new EngineHost(new HostDevice(device, _waker.Bell), new EngineSizes
+        {
+            PoolBytes = options.PoolBytes,
+            PoolFloorBytes = options.PoolFloorBytes,
+            ColdBytes = options.ColdBytes,
+            TableBytes = options.TableBytes,
+            MaxSequences = (int)Math.Min((long)options.MaxClients * options.MaxSequences, int.MaxValue),
+        });
+        _tenants = new TenantRegistry(_host.Engine, options.Tenants);
+        _thread = new Thread(Run) { Name = "kvcached engine", IsBackground = true };
+        _thread.Start();
+    }
+
+    /// <summary>Raised on the server's thread when a client has come.</summary>
+    public event Action<ClientIdentity>? Connected;
+
+    /// <summary>Raised on the server's thread when a client is served no more: its number, and why.</summary>
+    public event Action<ClientIdentity, string>? Condemned;
+
+    /// <summary>Raised on the server's thread when nothing of a client is left.</summary>
+    public event Action<ClientIdentity>? Reclaimed;
+
+    /// <summary>Raised when the thread has failed: the daemon is of no use any more.</summary>
+    public event Action<Exception>? Failed;
+
+    /// <summary>Has something done on the server's thread, where the engine may be touched.</summary>
+    public Task<T> PostAsync<T>(Func<T> work)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _posted.Enqueue(() =>
+        {
+            try
+            {
+                done.SetResult(work());
+            }
+            catch (Exception error)
+            {
+                done.SetException(error);
+            }
+        });
+        _waker.Wake();
+        return done.Task;
+    }
+
+    /// <summary>Ends the thread, and gives everything back. Clients find the daemon gone.</summary>
+    public void Dispose()
+    {
+        _stop = true;
+        _waker.Wake();
+#pragma warning disable RS0030 // Teardown: the thread ends with the turn that it is in.
+        _thread.Join();
+#pragma warning restore RS0030
+        foreach (var session in _sessions)
+        {
+            session.Areas.Close();
+        }
+
+        _host.Dispose();
+        foreach (var session in _sessions)
+        {
+            session.Areas.Dispose();
+        }
+
+        _waker.Dispose();
+    }
+
+    private void Run()
+    {
+        try
+        {
+            var isArmed = false;
+            while (!_stop)
+            {
+                if (Turn())
+                {
+                    isArmed = false;
+                }
+                else if (!isArmed)
+                {
+                    Arm();
+                    isArmed = true;
+                }
+                else
+                {
+                    _waker.Sleep(_sessions.Count > 0 ? _watchInterval : null);
+                    Disarm();
+                    isArmed = false;
+                }
+            }
+        }
+        catch (Exception error)
+        {
+            Failed?.Invoke(error);
+        }
+    }
+
+    /// <summary>Does what there is to do.</summary>
+    /// <returns>Whether there was anything.</returns>
+    private bool Turn()
+    {
+        var worked = RunPosted();
+        _host.Observe();
+        _host.Engine.Serve();
+        for (var i = 0; i < _sessions.Count; i++)
+        {
+            worked |= Serve(_sessions[i]);
+        }
+
+        for (var i = 0; i < _sessions.Count; i++)
+        {
+            Answer(_sessions[i]);
+        }
+
+        _host.Engine.WorkInBackground();
+        Watch();
+        return worked;
+    }
+
+    private bool RunPosted()
+    {
+        var ran = false;
+        while (_posted.TryDequeue(out var work))
+        {
+            work();
+            ran = true;
+        }
+
+        return ran;
+    }
+
+    private bool Serve(ClientSession session)
+    {
+        try
+        {
+            return session.Serve(RecordsPerTurn);
+        }
+        catch (ProtocolException offence)
+        {
+            Condemn(session, offence.Message);
+            return true;
+        }
+    }
+
+    private void Answer(ClientSession session)
+    {
+        try
+        {
+            if (session.Reason is null)
+            {
+                session.Areas.Beat();
+                session.Answer();
+            }
+        }
+        catch (ProtocolException offence)
+        {
+            Condemn(session, offence.Message);
+        }
+    }
+
+    /// <summary>Asks clients, and the daemon's own queues, to ring from now on.</summary>
+    private void Arm() => SetAttention(RingLayout.AttendSubmissions | (_host.Engine.AwaitsPoints ? RingLayout.AttendSignals : 0));
+
+    private void Disarm() => SetAttention(0);
+
+    private void SetAttention(uint bits)
+    {
+        foreach (var session in _sessions)
+        {
+            session.Areas.Attention.Ask(bits);
+        }
+
+        _waker.Attention.Ask(bits);
+    }
+
+    private long Now => (long)Stopwatch.GetElapsedTime(_started).TotalMilliseconds;
+}

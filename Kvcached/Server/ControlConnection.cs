@@ -1,0 +1,242 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Kvcached.Devices.Linux;
+using Kvcached.Protocol;
+
+namespace Kvcached.Server;
+
+/// <summary>
+/// One connection: reads requests, has them done on the server's thread, replies. Its end is the cheapest sign that a client is gone.
+/// </summary>
+internal sealed class ControlConnection(CacheServer server, Socket socket, int pid) : IDisposable
+{
+    /// <summary>How long a connection may take to say what it is.</summary>
+    private static readonly TimeSpan _helloTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly byte[] _header = new byte[ControlFrame.HeaderBytes];
+    private readonly byte[] _json = new byte[ControlFrame.MaxRequestBytes];
+    private readonly Lock _sending = new();
+    private ClientSession? _session;
+
+    public void Dispose() => socket.Dispose();
+
+    /// <summary>Serves the connection until it ends.</summary>
+    /// <exception cref="ProtocolException">It is no client, and never becomes one.</exception>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        try
+        {
+            using (var limit = CancellationTokenSource.CreateLinkedTokenSource(stop))
+            {
+                limit.CancelAfter(_helloTimeout);
+                switch (await ReadAsync(limit.Token).ConfigureAwait(false))
+                {
+                    case null:
+                        // Somebody has looked whether anybody answers.
+                        return;
+                    case HelloMessage hello:
+                        await GreetAsync(hello).ConfigureAwait(false);
+                        break;
+                    default:
+                        throw new ProtocolException("The first message must be a hello.");
+                }
+            }
+
+            while (await ReadAsync(stop).ConfigureAwait(false) is { } request)
+            {
+                await ReplyAsync(request).ConfigureAwait(false);
+                if (request is GoodbyeMessage)
+                {
+                    return;
+                }
+            }
+
+            await EndAsync("it has closed its connection").ConfigureAwait(false);
+        }
+        catch (ProtocolException offence)
+        {
+            await EndAsync(offence.Message).ConfigureAwait(false);
+            if (_session is null)
+            {
+                Send(new ErrorMessage { Error = KvError.InvalidArgument, Message = offence.Message });
+                throw;
+            }
+        }
+        catch (Exception error) when (error is SocketException or OperationCanceledException or ObjectDisposedException)
+        {
+            await EndAsync("its connection has ended").ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Sends a message. One that does not fit in the socket's buffer is for a client that reads nothing.</summary>
+    /// <exception cref="ProtocolException">The client does not read.</exception>
+    /// <exception cref="SocketException">The connection has ended.</exception>
+    public void Send(ControlMessage message, params ReadOnlySpan<SafeHandle> descriptors)
+    {
+        ReadOnlySpan<byte> frame = ControlFrame.Write(message);
+        lock (_sending)
+        {
+            while (frame.Length > 0)
+            {
+                var sent = DescriptorSocket.Send(socket, frame, descriptors);
+                if (sent == 0)
+                {
+                    throw new ProtocolException("The client does not read what it is told.");
+                }
+
+                frame = frame[sent..];
+                descriptors = [];
+            }
+        }
+    }
+
+    /// <summary>Tells the client that it is served no more, and why. On the server's thread.</summary>
+    public void End(string reason)
+    {
+        try
+        {
+            Send(new GoodbyeMessage { Reason = reason });
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception error) when (error is SocketException or ObjectDisposedException or ProtocolException)
+        {
+            // It has heard nothing, and finds the connection closed.
+        }
+    }
+
+    private async Task GreetAsync(HelloMessage hello)
+    {
+        if (hello.Version != ControlFrame.Version)
+        {
+            throw new ProtocolException($"Version {hello.Version} of the protocol; this daemon speaks {ControlFrame.Version}.");
+        }
+
+        if (!hello.Attach)
+        {
+            Send(new OkMessage { Id = hello.Id });
+            return;
+        }
+
+        var process = PidFd.TryOpenPeer(socket) ?? throw new ProtocolException("The process has ended.");
+        try
+        {
+            _session = await server.PostAsync(() => server.Connect(hello, pid, process, this)).ConfigureAwait(false);
+        }
+        catch (KvException error)
+        {
+            process.Dispose();
+            Send(new ErrorMessage { Id = hello.Id, Error = error.Error, Message = error.Message });
+            throw new ProtocolException(error.Message, error);
+        }
+
+        var areas = _session.Areas;
+        Send(server.Welcome(_session, hello.Id), areas.ClientDescriptor, areas.DaemonDescriptor, server.EntriesDescriptor, areas.EventDescriptor);
+        Send(new MapMessage { Extent = 0, Offset = 0, Bytes = server.PoolBytes }, server.PoolDescriptor);
+    }
+
+    private async Task ReplyAsync(ControlMessage request)
+    {
+        try
+        {
+            switch (request)
+            {
+                case OpenLaneMessage openLane:
+                    var (lane, descriptors) = await server.PostAsync(() => server.OpenLane(Session(), openLane)).ConfigureAwait(false);
+                    Send(lane, descriptors);
+                    break;
+                default:
+                    Send(await server.PostAsync(() => Do(request)).ConfigureAwait(false));
+                    break;
+            }
+        }
+        catch (KvException error)
+        {
+            Send(new ErrorMessage { Id = request.Id, Error = error.Error, Message = error.Message });
+        }
+        catch (Devices.OutOfDeviceMemoryException error)
+        {
+            Send(new ErrorMessage { Id = request.Id, Error = KvError.CapacityExceeded, Message = error.Message });
+        }
+    }
+
+    /// <summary>On the server's thread.</summary>
+    private ControlMessage Do(ControlMessage request)
+    {
+        switch (request)
+        {
+            case ReadyMessage:
+                Session().IsReady = true;
+                break;
+            case RegisterModelMessage model:
+                return server.RegisterModel(Session(), model);
+            case GetStatisticsMessage:
+                return server.Statistics(request.Id);
+            case GetStatusMessage:
+                return server.Status(request.Id);
+            case CompactMessage:
+                server.Compact();
+                break;
+            case TrimMessage:
+                server.Trim();
+                break;
+            case LimitMessage limit:
+                server.Limit(limit);
+                break;
+            case GoodbyeMessage when _session is { } session:
+                session.SaidGoodbye = true;
+                server.Condemn(session, "it has said goodbye");
+                break;
+            case GoodbyeMessage:
+                break;
+            default:
+                throw new ProtocolException($"A client does not send {request.GetType().Name}.");
+        }
+
+        return new OkMessage { Id = request.Id };
+    }
+
+    private ClientSession Session() => _session is { Reason: null } session
+        ? session
+        : throw new KvException(KvError.Disconnected, _session is null ? "The connection has attached no client." : $"The client has been disconnected: {_session.Reason}.");
+
+    private async Task EndAsync(string reason)
+    {
+        if (_session is { } session)
+        {
+            await server.PostAsync(() =>
+            {
+                server.Condemn(session, reason);
+                return true;
+            }).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask<ControlMessage?> ReadAsync(CancellationToken stop)
+    {
+        if (!await FillAsync(_header, stop).ConfigureAwait(false))
+        {
+            return null;
+        }
+
+        var json = _json.AsMemory(0, ControlFrame.ReadLength(_header, ControlFrame.MaxRequestBytes));
+        return await FillAsync(json, stop).ConfigureAwait(false) ? ControlFrame.Read(json.Span) : throw new ProtocolException("The connection ended in the middle of a message.");
+    }
+
+    /// <summary>Reads as many bytes as there is place for.</summary>
+    /// <returns>False if the connection ended before the first byte.</returns>
+    private async ValueTask<bool> FillAsync(Memory<byte> bytes, CancellationToken stop)
+    {
+        for (var filled = 0; filled < bytes.Length;)
+        {
+            var count = await socket.ReceiveAsync(bytes[filled..], stop).ConfigureAwait(false);
+            if (count == 0)
+            {
+                return filled == 0 ? false : throw new ProtocolException("The connection ended in the middle of a message.");
+            }
+
+            filled += count;
+        }
+
+        return true;
+    }
+}
