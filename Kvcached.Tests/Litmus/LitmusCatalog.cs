@@ -22,6 +22,7 @@ internal static class LitmusCatalog
         new SubmitAndRun(),
         new WaitAndCopy(),
         new LosingTheDevice(),
+        new RecordsAndCalls(),
     ];
 
     /// <summary>Each test over each medium that it can be run over.</summary>

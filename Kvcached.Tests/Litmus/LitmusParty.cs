@@ -61,6 +61,9 @@ internal sealed unsafe class LitmusParty : IDisposable
     /// <summary>How long a sleeper sleeps before it must have been forgotten.</summary>
     internal TimeSpan Patience => _patience;
 
+    /// <summary>Where the parties of a run can meet to pass descriptors: the path of a socket.</summary>
+    internal string MeetingPath => Path.Combine(Path.GetTempPath(), $"kvcached-litmus-{_control->ProcessIds[0]}-{_control->Seed}.socket");
+
     internal bool IsStopped => Volatile.Read(ref _control->Stop) != 0;
 
     public void Dispose() => _device?.Dispose();

@@ -17,16 +17,11 @@ internal static unsafe class LitmusPeer
 
     private static readonly TimeSpan _readyPatience = TimeSpan.FromSeconds(15);
 
-    internal static Process Start(LitmusTest test, SafeFileHandle memory)
-    {
-        var start = new ProcessStartInfo(Path.GetFileName(Environment.ProcessPath) == "dotnet" ? Environment.ProcessPath! : "dotnet");
-        foreach (var argument in (string[])["exec", typeof(LitmusPeer).Assembly.Location, Command, test.Name, Environment.ProcessId.ToString(CultureInfo.InvariantCulture), memory.DangerousGetHandle().ToString(CultureInfo.InvariantCulture)])
-        {
-            start.ArgumentList.Add(argument);
-        }
-
-        return Process.Start(start)!;
-    }
+    internal static Process Start(LitmusTest test, SafeFileHandle memory) => SecondProcess.Start(
+        Command,
+        test.Name,
+        Environment.ProcessId.ToString(CultureInfo.InvariantCulture),
+        memory.DangerousGetHandle().ToString(CultureInfo.InvariantCulture));
 
     /// <summary>The second process's program: runs party 1 of each run until the first process wants no more, or is gone.</summary>
     internal static int Run(string name, int processId, int descriptor)

@@ -1,7 +1,8 @@
 using System.CommandLine;
+using Kvcached.Tests.Devices;
 using Kvcached.Tests.Litmus;
 
-// The tests' assembly is a program too: litmus tests for as long as one likes, and the second process of one.
+// The tests' assembly is a program too: litmus tests for as long as one likes, and the second process of tests that take two.
 var seconds = new Option<double>("--seconds") { Description = "How long to run.", DefaultValueFactory = _ => 60 };
 var soak = new Command("litmus", "Runs the litmus tests on the library's code, over and over; 1 as soon as one does not pass.") { seconds };
 soak.SetAction(result => LitmusCatalog.Soak(result.GetValue(seconds)));
@@ -13,7 +14,13 @@ var peer = new Command(LitmusPeer.Command) { name, process, descriptor };
 peer.Hidden = true;
 peer.SetAction(result => LitmusPeer.Run(result.GetValue(name)!, result.GetValue(process), result.GetValue(descriptor)));
 
-var parse = new RootCommand("Long runs of Kvcached's tests.") { soak, peer }.Parse(args);
+var scenario = new Argument<string>("scenario");
+var socket = new Argument<string>("socket");
+var sharing = new Command(SharingPeer.Command) { scenario, socket };
+sharing.Hidden = true;
+sharing.SetAction(result => SharingPeer.Run(result.GetValue(scenario)!, result.GetValue(socket)!));
+
+var parse = new RootCommand("Long runs of Kvcached's tests.") { soak, peer, sharing }.Parse(args);
 foreach (var error in parse.Errors)
 {
     Console.Error.WriteLine(error.Message);

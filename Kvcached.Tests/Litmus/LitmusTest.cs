@@ -51,8 +51,8 @@ internal abstract class LitmusTest<T>(string name, int parties, Func<LitmusParty
 /// <summary>A copy that is wrong on purpose.</summary>
 internal abstract record Fault(string Name)
 {
-    /// <summary>Whether it is wrong between processes alone.</summary>
-    internal bool NeedsProcesses { get; init; }
+    /// <summary>The medium over which it is caught; null for any. It may be wrong between processes alone, or take too many rounds to catch over the other.</summary>
+    internal LitmusMedium? Only { get; init; }
 }
 
 /// <summary>A copy of a kind of thing, made for a party and an address.</summary>

@@ -27,7 +27,7 @@ public sealed class LitmusTests
         var rounds = test.LeastRounds;
         for (var fault = 0; fault < test.Faults.Count; fault++)
         {
-            if (test.Faults[fault].NeedsProcesses && medium != LitmusMedium.Processes)
+            if (test.Faults[fault].Only is { } only && medium != only)
             {
                 continue;
             }

@@ -9,7 +9,7 @@ internal sealed unsafe class RingOrSleep() : LitmusTest<ILitmusBell>(
     (_, address) => new OwnBell(address),
     new Fault<ILitmusBell>(nameof(HearsLate), (_, address) => new HearsLate(address)),
     new Fault<ILitmusBell>(nameof(RingsUnfenced), (_, address) => new RingsUnfenced(address)),
-    new Fault<ILitmusBell>(nameof(WakesItsProcess), (_, address) => new WakesItsProcess(address)) { NeedsProcesses = true })
+    new Fault<ILitmusBell>(nameof(WakesItsProcess), (_, address) => new WakesItsProcess(address)) { Only = LitmusMedium.Processes })
 {
     private const int Line = 64;
     private const int Lines = 48;
