@@ -11,7 +11,7 @@ internal static class CoverageTable
     /// <summary>The same for a block whose copy out has been observed before the end of the step that wrote it: that lasts a turn or two.</summary>
     public const long PassingJudgedFrom = 3_000_000;
 
-    private static readonly SimulatedCommand[] _commands = [.. Enum.GetValues<SimulatedCommand>().Where(command => command is not (SimulatedCommand.Create or SimulatedCommand.Commit or SimulatedCommand.Compact or SimulatedCommand.Trim))];
+    private static readonly SimulatedCommand[] _commands = [.. Enum.GetValues<SimulatedCommand>().Where(command => command is not (SimulatedCommand.Create or SimulatedCommand.Commit or SimulatedCommand.Compact or SimulatedCommand.Trim or SimulatedCommand.Limit))];
 
     /// <summary>What is wrong: pairs that were to be met and were not, if there were operations enough, and pairs that were met and cannot be.</summary>
     public static IReadOnlyList<string> Faults(SimulationCoverage coverage, long operations)
@@ -41,6 +41,9 @@ internal static class CoverageTable
         [
             ("a compaction that was asked for", coverage.Operations(SimulatedCommand.Compact)),
             ("a trim", coverage.Operations(SimulatedCommand.Trim)),
+            ("a change of a tenant's limits", coverage.Operations(SimulatedCommand.Limit)),
+            ("a step over its tenant's quota", coverage.OverQuotaSteps),
+            ("a byte that was scrubbed", coverage.ScrubbedBytes),
             ("a unit of the pool that lost its memory", coverage.TrimmedUnits),
             ("a unit of the pool that got memory again", coverage.GrownAgainUnits),
             .. Enum.GetValues<WindowEvent>().Select(what => ($"a contiguous window that is {what}", coverage.Windows(what))),

@@ -19,17 +19,20 @@ internal sealed class EngineChecks(CacheEngine engine)
     private EngineCounters _before;
     private int _operations;
 
-    /// <summary>Call after every operation.</summary>
+    /// <summary>Call after every operation. Returns whether all books have been read.</summary>
     /// <exception cref="InvalidOperationException">A rule is broken.</exception>
-    public void Run(IReadOnlyList<SimulatedClient> clients)
+    public bool Run(IReadOnlyList<SimulatedClient> clients)
     {
         CheckLanes();
         CheckPinned();
-        if (++_operations % Interval == 0)
+        if (++_operations % Interval != 0)
         {
-            CheckBooks();
-            CheckHandles(clients);
+            return false;
         }
+
+        CheckBooks();
+        CheckHandles(clients);
+        return true;
     }
 
     /// <summary>Call before a turn.</summary>

@@ -8,7 +8,7 @@ namespace Kvcached.Bench.Simulation;
 /// <summary>
 /// With one client stalled for ever and all else at rest: whatever has not been observed is the stalled client's, it keeps no more from the others than it
 /// may pin, and a step of theirs that waits waits for that. Told by counting units, blocks and rows, not by asking the engine again. Where a step waits that
-/// might fit if everything were put elsewhere, nothing is said: it is told to fit only where whole segments can be had.
+/// might fit if everything were put elsewhere, or whose tenant may not hold what it likes, nothing is said: it is told to fit only where whole segments can be had, without those of tenants that have a guarantee.
 /// </summary>
 internal sealed class LivenessCheck
 {
@@ -79,7 +79,12 @@ internal sealed class LivenessCheck
             return demand.HasUnseen ? null : "for its own client's share, of which nothing is under way";
         }
 
-        var fits = _pool.Fits(demand.Blocks, address => IsPinned(address) || IsKept(address, demand), IsUnusedPinned)
+        if (lane.Client.Tenant.Limits.MaxBytes < long.MaxValue)
+        {
+            return null;
+        }
+
+        var fits = _pool.Fits(demand.Blocks, address => IsPinned(address) || IsKept(address, demand) || IsGuaranteed(address, lane), IsUnusedPinned)
             && _rows.Fits(demand.Rows, address => IsRowPinned(address) || demand.Has(_rowHolders.GetValueOrDefault(address)), IsUnusedPinned);
         return fits ? "although it fits beside that" : null;
     }
@@ -117,6 +122,10 @@ internal sealed class LivenessCheck
 
         return false;
     }
+
+    /// <summary>Whether a block may be part of what another tenant is guaranteed.</summary>
+    private bool IsGuaranteed(BlockAddress address, LaneState lane) =>
+        _state.Pool.HolderOf(address) is >= 0 and var number && _state.TenantOf(_state.Sequences[_state.Blocks[number].Sequence]) is { Limits.MinBytes: > 0 } tenant && tenant != lane.Client.Tenant;
 
     /// <summary>Whether a block cannot be evicted for a step, whoever pins it: the step needs it, or there is no cold copy nor room for one, and it is no window.</summary>
     private bool IsKept(BlockAddress address, StepDemand demand)

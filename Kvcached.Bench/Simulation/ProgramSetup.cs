@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Kvcached.Devices.Sim;
+using Kvcached.Engine;
 
 namespace Kvcached.Bench.Simulation;
 
@@ -48,6 +49,9 @@ public sealed record ProgramSetup
     /// <summary>Clients may pin twice their parts of the pool: together more than it has.</summary>
     public bool SharesExceedPool { get; init; }
 
+    /// <summary>Tenants that clients are of, each by a choice of its limits; none: all are of the default one.</summary>
+    public IReadOnlyList<int> Tenants { get; init; } = [];
+
     /// <summary>The clients, each with a model.</summary>
     public required IReadOnlyList<ClientSetup> Clients { get; init; }
 
@@ -61,9 +65,11 @@ public sealed record ProgramSetup
         CheckRange(nameof(ColdUnits), ColdUnits, 0, MaxUnits);
         CheckRange(nameof(TableUnits), TableUnits, 1, MaxUnits);
         CheckRange(nameof(CleanAheadBlocks), CleanAheadBlocks, 0, MaxUnits);
+        CheckRange("number of tenants", Tenants?.Count ?? -1, 0, MaxClients);
         CheckRange("number of clients", Clients?.Count ?? 0, 1, MaxClients);
         foreach (var client in Clients!)
         {
+            CheckRange("tenant of a client", client?.Tenant ?? 0, 0, int.MaxValue);
             CheckRange("number of a client's layouts", client?.Layouts?.Count ?? 0, 1, 2);
             CheckRange("number of a client's lanes", client!.LaneDepths?.Count ?? 0, 1, MaxLanes);
             foreach (var depth in client.LaneDepths!)
@@ -117,11 +123,41 @@ public sealed record ProgramSetup
         }
 
         setup = setup.Clients.Any(client => client.HasWindows) ? setup with { PoolUnits = setup.PoolUnits + windows.Next(12) } : setup;
+        setup = DrawTenants(setup, new SimRandom(seed, stream: 25));
         return setup with
         {
             PoolFloorUnits = pool.OneIn(2) ? 1 + pool.Next(setup.PoolUnits) : 0,
             CompactionBytes = pool.OneIn(2) ? 1 << pool.Next(14) : 0,
         };
+    }
+
+    /// <summary>What a choice of limits means: no more than half of the pool is guaranteed to all tenants together, and none may hold less than a quarter of it, or less than that.</summary>
+    internal TenantLimits LimitsOf(int choice, long unitBytes)
+    {
+        var pool = PoolUnits * unitBytes;
+        return new TenantLimits(
+            MinBytes: (choice & 1) != 0 ? 0 : pool * (choice >> 1 & 7) / (14 * Math.Max(2, Tenants.Count)),
+            MaxBytes: (choice >> 4 & 7) is >= 3 and var eighths ? pool * (eighths - 1) / 8 : long.MaxValue,
+            Weight: 1 + (choice >> 8 & 3));
+    }
+
+    /// <summary>In every other program there are two or three tenants; in half of those the pool is half as large, so that units pass from one to the other often.</summary>
+    private static ProgramSetup DrawTenants(ProgramSetup setup, SimRandom random)
+    {
+        if (setup.Clients.Count < 2 || random.OneIn(2))
+        {
+            return setup;
+        }
+
+        var tenants = new int[2 + random.Next(Math.Min(setup.Clients.Count, 3) - 1)];
+        for (var i = 0; i < tenants.Length; i++)
+        {
+            tenants[i] = random.Next(SimulatedOperation.Choices);
+        }
+
+        var first = random.Next(tenants.Length);
+        var units = random.OneIn(2) ? setup.PoolUnits : Math.Max(Math.Min(4, setup.PoolUnits), setup.PoolUnits / 2);
+        return setup with { PoolUnits = units, Tenants = tenants, Clients = [.. setup.Clients.Select((client, i) => client with { Tenant = (first + i) % tenants.Length })] };
     }
 
     /// <summary>One client in four has contiguous windows, with tokens so large that windows of a few come to several units.</summary>
@@ -141,6 +177,9 @@ public sealed record ClientSetup(IReadOnlyList<LayoutSetup> Layouts, IReadOnlyLi
 {
     /// <summary>Kernels find blocks by page tables in place of views and entries.</summary>
     public bool HasPageTables { get; init; }
+
+    /// <summary>Which of the tenants it is of.</summary>
+    public int Tenant { get; init; }
 
     /// <summary>Its lanes serve contiguous windows.</summary>
     public bool HasWindows { get; init; }

@@ -135,6 +135,7 @@ public static class ProgramShrinker
             WithPool(setup, Math.Max(1, setup.PoolUnits - 1)),
             setup with { ColdUnits = setup.ColdUnits / 2 },
             setup with { ColdUnits = Math.Max(0, setup.ColdUnits - 1) },
+            setup.Tenants.Count > 0 ? setup with { Tenants = [] } : setup,
             setup with { SharesRows = false },
             setup with { SharesExceedPool = false },
             .. setup.Clients.SelectMany((client, i) => Plainer(client).Select(smaller => setup with { Clients = [.. setup.Clients.Take(i), smaller, .. setup.Clients.Skip(i + 1)] })),

@@ -171,6 +171,8 @@ internal static class SimulateCommand
             json.WriteNumber("moved_blocks", coverage.Moved);
             json.WriteNumber("compacted_blocks", coverage.Compacted);
             json.WriteNumber("reordered_blocks", coverage.Reordered);
+            json.WriteNumber("scrubbed_bytes", coverage.ScrubbedBytes);
+            json.WriteNumber("over_quota", coverage.OverQuotaSteps);
             json.WriteNumber("trimmed_units", coverage.TrimmedUnits);
             json.WriteNumber("grown_units", coverage.GrownUnits);
             json.WriteNumber("grown_again_units", coverage.GrownAgainUnits);

@@ -33,7 +33,7 @@ public readonly record struct SimulatedOperation
     /// </summary>
     public bool EndsEarly { get; init; }
 
-    /// <summary>How far a truncate or a commit goes, and which blocks a move takes.</summary>
+    /// <summary>How far a truncate or a commit goes, which blocks a move takes, and what limits the client's tenant gets.</summary>
     public int Amount { get; init; }
 
     /// <summary>Before: the host does not read the timelines.</summary>
@@ -47,6 +47,9 @@ public readonly record struct SimulatedOperation
 
     /// <summary>After: slices that the device runs; <see cref="UntilIdle"/> for all that can.</summary>
     public int Slices { get; init; }
+
+    /// <summary>Amounts that are drawn.</summary>
+    internal const int Choices = 1 << 16;
 
     /// <summary>As a number of slices: all that can run.</summary>
     public const int UntilIdle = -1;

@@ -57,13 +57,13 @@ public sealed record SimulatedProgram
         return new SimulatedProgram
         {
             Setup = setup,
-            Operations = DrawWithPoolOperations(
+            Operations = DrawWithLimits(DrawWithPoolOperations(
                 DrawWithWindows(
                     DrawWithHaste(DrawWithOrder(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 24)), new SimRandom(seed, stream: 23)),
                     setup.Clients,
                     new SimRandom(seed, stream: 13)),
                 new SimRandom(seed, stream: 21),
-                burst),
+                burst), setup, new SimRandom(seed, stream: 26)),
             Limit = operations,
         };
     }
@@ -100,6 +100,19 @@ public sealed record SimulatedProgram
                     SkipsTurn = true,
                     Slices = DrawSlices(ref random, burst),
                 };
+            }
+        }
+    }
+
+    /// <summary>Changes what the tenant of an operation's client may have, after one operation in 32, where there are tenants.</summary>
+    private static IEnumerable<SimulatedOperation> DrawWithLimits(IEnumerable<SimulatedOperation> operations, ProgramSetup setup, SimRandom random)
+    {
+        foreach (var operation in operations)
+        {
+            yield return operation;
+            if (setup.Tenants.Count > 0 && random.OneIn(32))
+            {
+                yield return new SimulatedOperation { Command = SimulatedCommand.Limit, Client = operation.Client, Amount = random.Next(SimulatedOperation.Choices), SkipsTurn = random.OneIn(2) };
             }
         }
     }
@@ -236,7 +249,7 @@ public sealed record SimulatedProgram
             Others = random.Next(ProgramSetup.MaxBatch),
             Tokens = DrawTokens(ref random),
             EndsEarly = random.OneIn(16),
-            Amount = random.Next(1 << 16),
+            Amount = random.Next(SimulatedOperation.Choices),
         };
     }
 

@@ -42,6 +42,9 @@ public enum SimulatedCommand
     /// <summary>Restores the physical order of a sequence.</summary>
     RestoreOrder,
 
+    /// <summary>Changes what the client's tenant may have.</summary>
+    Limit,
+
     /// <summary>Opens a contiguous window of a sequence.</summary>
     OpenWindow,
 
@@ -70,6 +73,12 @@ public sealed class SimulationCoverage
 
     /// <summary>Steps that were refused.</summary>
     public long RefusedSteps { get; set; }
+
+    /// <summary>Those of them that are more than their tenant may ever hold.</summary>
+    public long OverQuotaSteps { get; set; }
+
+    /// <summary>Bytes that were filled with zeros before another tenant's step.</summary>
+    public long ScrubbedBytes { get; set; }
 
     /// <summary>Steps that were accepted after having been Busy.</summary>
     public long BusySteps { get; set; }
@@ -144,6 +153,8 @@ public sealed class SimulationCoverage
         }
 
         RefusedSteps += other.RefusedSteps;
+        OverQuotaSteps += other.OverQuotaSteps;
+        ScrubbedBytes += other.ScrubbedBytes;
         BusySteps += other.BusySteps;
         TooManySteps += other.TooManySteps;
         Evicted += other.Evicted;

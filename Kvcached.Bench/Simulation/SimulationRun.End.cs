@@ -31,9 +31,10 @@ public sealed partial class SimulationRun
                 }
             }
 
-            FreeAll(client);
         }
 
+        _tenantChecks.CheckAtRest();
+        _clients.ForEach(FreeAll);
         if (!TryTrim())
         {
             return;

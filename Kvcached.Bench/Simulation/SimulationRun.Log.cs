@@ -13,7 +13,7 @@ public sealed partial class SimulationRun
         for (var i = 0; i < setup.Clients.Count; i++)
         {
             var layouts = setup.Clients[i].Layouts.Select(layout => $"{layout.TokensPerBlock} tokens of {layout.TokenBytes} bytes{(layout.Window > 0 ? $" (window {layout.Window})" : string.Empty)}");
-            log.WriteLine($"client {i}: blocks of {string.Join(" and of ", layouts)}; lanes {string.Join(", ", _clients[i].Lanes.Select(lane => $"{lane.State.Number} of depth {lane.State.Depth}"))}{(setup.Clients[i].HasPageTables ? "; page tables" : string.Empty)}{(setup.Clients[i].HasWindows ? "; contiguous windows" : string.Empty)}");
+            log.WriteLine($"client {i}: blocks of {string.Join(" and of ", layouts)}; lanes {string.Join(", ", _clients[i].Lanes.Select(lane => $"{lane.State.Number} of depth {lane.State.Depth}"))}{(_tenants.Count > 0 ? $"; of tenant {_clients[i].State.Tenant.Number} with {_clients[i].State.Tenant.Limits}" : string.Empty)}{(setup.Clients[i].HasPageTables ? "; page tables" : string.Empty)}{(setup.Clients[i].HasWindows ? "; contiguous windows" : string.Empty)}");
         }
     }
 

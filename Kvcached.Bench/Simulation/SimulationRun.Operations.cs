@@ -22,6 +22,11 @@ public sealed partial class SimulationRun
             return true;
         }
 
+        if (operation.Command == SimulatedCommand.Limit)
+        {
+            return Limit(client, operation.Amount);
+        }
+
         if (client.Find(operation.Slot) is not { } sequence)
         {
             _options.Log?.Write(" nothing");
@@ -52,6 +57,21 @@ public sealed partial class SimulationRun
                 break;
         }
 
+        return true;
+    }
+
+    private bool Limit(SimulatedClient client, int choice)
+    {
+        if (_tenants.Count == 0)
+        {
+            _options.Log?.Write(" nothing");
+            return false;
+        }
+
+        var limits = _program.Setup.LimitsOf(choice, UnitBytes);
+        _options.Log?.Write($" {limits}");
+        _host.Engine.SetLimits(client.State.Tenant, limits);
+        _coverage.Count(SimulatedCommand.Limit);
         return true;
     }
 

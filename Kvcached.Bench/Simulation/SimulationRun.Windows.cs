@@ -38,9 +38,10 @@ public sealed partial class SimulationRun
         return false;
     }
 
-    /// <summary>Counts a step that turns out refused with windows.</summary>
+    /// <summary>Counts a step that turns out refused with windows, or over its tenant's quota.</summary>
     private void NoteStatus(SimulatedStep step)
     {
+        _coverage.OverQuotaSteps += step.Status == KvStepStatus.OverQuota ? 1 : 0;
         var isRefused = step.Status is KvStepStatus.NeverFits or KvStepStatus.NoRoom && step.Items.Exists(item => item.Windows != 0);
         _coverage.Count(WindowEvent.Refused, isRefused ? 1 : 0);
     }

@@ -13,8 +13,11 @@ namespace Kvcached.Bench.Simulation;
 /// </summary>
 public sealed partial class SimulationRun : IDisposable
 {
-    private const long UnitBytes = 4096;
+    internal const long UnitBytes = 4096;
     private const long RowUnitBytes = 512;
+
+    /// <summary>So that a tenant that does nothing is idle after 20 operations.</summary>
+    private const long MillisecondsPerOperation = TenantTable.IdleAfter / 20;
 
     private readonly RunOptions _options;
     private readonly SimulatedProgram _program;
@@ -31,6 +34,8 @@ public sealed partial class SimulationRun : IDisposable
     private readonly BlockCensus _census;
     private readonly RunLengthCheck _runLengths;
     private readonly PresenceChecks _presence;
+    private readonly TenantChecks _tenantChecks;
+    private readonly List<TenantState> _tenants = [];
     private readonly CommandList _commands = new();
     private uint _nextVersion;
     private int _planned;
@@ -51,7 +56,7 @@ public sealed partial class SimulationRun : IDisposable
             ForgetsOrder = DroppedOrder.QueueOrdersOf(options.Dropped),
             ForgetsObservation = DroppedOrder.ObservedOf(options.Dropped),
             Trace = options.Trace,
-            Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number]), new PageTableKernel(), .. WindowKernel.All],
+            Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number], setup.Tenants.Count > 0), new PageTableKernel(), .. WindowKernel.All],
         });
         _dropping = new WaitDroppingDevice(_sim, DroppedOrder.WaitsOf(options.Dropped));
         _host = new EngineHost(_dropping, new EngineSizes
@@ -70,6 +75,7 @@ public sealed partial class SimulationRun : IDisposable
         _census = new BlockCensus(_host.Engine.State, _coverage);
         _runLengths = new RunLengthCheck(_host.Engine.State);
         _presence = new PresenceChecks(_host.Engine.State, (SimMemory)_host.Pool, _coverage);
+        _tenantChecks = new TenantChecks(_host.Engine.State);
         _kernel = _sim.LoadKernel("step");
     }
 
@@ -131,6 +137,7 @@ public sealed partial class SimulationRun : IDisposable
         _coverage.Compacted = counters.CompactedBlocks;
         _coverage.Cleaned = counters.CleanedBlocks;
         _coverage.RefusedSteps = counters.RefusedSteps;
+        _coverage.ScrubbedBytes = counters.BytesScrubbed;
         AddWindows(in counters);
         long dropped = 0, implied = 0;
         for (var reason = 0; reason < WaitDroppingDevice.Reasons; reason++)
@@ -162,7 +169,8 @@ public sealed partial class SimulationRun : IDisposable
         var share = Math.Max(UnitBytes, engine.State.Options.Pool.Bytes / _program.Setup.Clients.Count);
         var state = engine.OpenClient(
             _program.Setup.SharesExceedPool ? share * 2 : share,
-            _program.Setup.SharesRows ? engine.State.Options.Entries.Bytes / _program.Setup.Clients.Count : long.MaxValue);
+            _program.Setup.SharesRows ? engine.State.Options.Entries.Bytes / _program.Setup.Clients.Count : long.MaxValue,
+            _tenants.Count == 0 ? null : _tenants[setup.Tenant % _tenants.Count]);
         var shapes = new KvShape[setup.Layouts.Count];
         var windows = new int[shapes.Length];
         for (var i = 0; i < shapes.Length; i++)
@@ -197,6 +205,11 @@ public sealed partial class SimulationRun : IDisposable
 
     private void RunProgram()
     {
+        foreach (var choice in _program.Setup.Tenants)
+        {
+            _tenants.Add(_host.Engine.OpenTenant(_program.Setup.LimitsOf(choice, UnitBytes)));
+        }
+
         foreach (var client in _program.Setup.Clients)
         {
             AddClient(client);
@@ -238,9 +251,16 @@ public sealed partial class SimulationRun : IDisposable
         LogStart(operation, client, lane);
 
         // What a lane's depth turns away is no operation, nor what finds no sequence: the engine has planned nothing.
+        _host.Engine.Tick(_read * MillisecondsPerOperation);
+        _tenantChecks.Before(client.State);
         _planned += Do(operation, client, lane) ? 1 : 0;
+        _tenantChecks.After();
         Settle();
-        _checks.Run(_clients);
+        if (_checks.Run(_clients))
+        {
+            _tenantChecks.CheckBooks();
+        }
+
         _presence.Look();
         Stall(operation, client, lane);
         LogEnd(operation);
@@ -260,7 +280,9 @@ public sealed partial class SimulationRun : IDisposable
         _host.Observe();
         _checks.BeforeTurn();
         _census.BeforeRoomIsMade();
+        _tenantChecks.Before(client: null);
         _host.Engine.Turn();
+        _tenantChecks.After();
         _census.AfterRoomWasMade();
         _checks.AfterTurn();
         _presence.Look();

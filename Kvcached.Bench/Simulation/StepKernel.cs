@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using Kvcached.Devices.Sim;
 using Kvcached.Engine;
 using Kvcached.Kernels;
@@ -24,8 +26,11 @@ internal readonly struct StepKernelArguments
 /// are found by them alone: by the block table to read, by the CSR form to write. Where the sequence has a contiguous window, tokens are read in window
 /// and blocks, and written to the window: what stores them stands behind.
 /// </summary>
-internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<SimulatedStep, KvShape[]> shapesOf) : SimKernel("step")
+internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<SimulatedStep, KvShape[]> shapesOf, bool looksAtAll) : SimKernel("step")
 {
+    /// <summary>Bits of a stamp that tell its tenant.</summary>
+    private const ulong TenantMask = 0xFF;
+
     public override bool Run(ref SimKernelContext context, int slice)
     {
         ref readonly var arguments = ref context.ArgumentsAs<StepKernelArguments>();
@@ -55,6 +60,20 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
             CheckLengths(ref context, table, item, view, expectation, shape);
         }
 
+        var tenant = step.Lane.State.Client.Tenant.Number;
+        if (looksAtAll && !writes && !expectation.IsRefused)
+        {
+            for (var block = view.FirstVisibleBlock; block < view.BlockCount; block++)
+            {
+                LookAtAll(ref context, arguments.Pool + OffsetOf(ref context, arguments, table, item, view, block, shape, isCsr: false), (int)shape.BlockBytes, view, tenant);
+            }
+
+            if (window != 0)
+            {
+                LookAtAll(ref context, window, LeastWindowBytes(view, shape), view, tenant);
+            }
+        }
+
         if (!expectation.IsRefused)
         {
             var firstNew = expectation.Tokens - expectation.NewTokens;
@@ -63,23 +82,28 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
             {
                 if (window != 0)
                 {
-                    Token(ref context, window + ((ulong)token * WindowShape.Of(shape).TokenStride), view, expectation, layout, token, writes);
+                    Token(ref context, window + ((ulong)token * WindowShape.Of(shape).TokenStride), view, expectation, layout, token, tenant, writes);
                     if (writes)
                     {
                         continue;
                     }
                 }
 
-                var block = (uint)token >> (int)shape.TokensPerBlockShift;
-                var offset = table.MaxPages == 0
-                    ? (ulong)context.Read<uint>(arguments.Entries + ((view.RowStart + (ulong)block) * sizeof(uint))) * KvShape.GranuleBytes
-                    : (ulong)PageOf(ref context, table, item, view, block, isCsr: writes) * shape.BlockBytes;
-                Token(ref context, arguments.Pool + offset + (((ulong)token & (shape.TokensPerBlock - 1)) * shape.TokenStride), view, expectation, layout, token, writes);
+                var offset = OffsetOf(ref context, arguments, table, item, view, (uint)token >> (int)shape.TokensPerBlockShift, shape, isCsr: writes);
+                Token(ref context, arguments.Pool + offset + (((ulong)token & (shape.TokensPerBlock - 1)) * shape.TokenStride), view, expectation, layout, token, tenant, writes);
             }
         }
 
         return slice + 1 == step.Items.Count * shapes.Length * 2;
     }
+
+    private static ulong OffsetOf(ref SimKernelContext context, in StepKernelArguments arguments, in PageTable table, int item, in SequenceView view, uint block, in KvShape shape, bool isCsr) => table.MaxPages == 0
+        ? (ulong)context.Read<uint>(arguments.Entries + ((view.RowStart + (ulong)block) * sizeof(uint))) * KvShape.GranuleBytes
+        : (ulong)PageOf(ref context, table, item, view, block, isCsr) * shape.BlockBytes;
+
+    /// <summary>Bytes that a window of so many tokens has at least.</summary>
+    private static int LeastWindowBytes(in SequenceView view, in KvShape shape) =>
+        (int)Math.Max(SimulationRun.UnitBytes, BitOperations.RoundUpToPowerOf2((ulong)view.TokenCount * WindowShape.Of(shape).TokenStride));
 
     private static void Check(ref SimKernelContext context, in SequenceView view, Expectation expectation, in KvShape shape)
     {
@@ -114,9 +138,9 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
 
     private static int Read(ref SimKernelContext context, ulong array, int index) => context.Read<int>(array + ((ulong)index * sizeof(int)));
 
-    private static void Token(ref SimKernelContext context, ulong place, in SequenceView view, Expectation expectation, int layout, int token, bool write)
+    private static void Token(ref SimKernelContext context, ulong place, in SequenceView view, Expectation expectation, int layout, int token, int tenant, bool write)
     {
-        var stamp = StampOf(view.SequenceId, token, expectation.Versions[token], layout);
+        var stamp = StampOf(view.SequenceId, token, expectation.Versions[token], layout, tenant);
         if (write)
         {
             context.Write(place, stamp);
@@ -127,10 +151,25 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
         }
     }
 
-    private static ulong StampOf(uint sequence, int token, uint version, int layout)
+    /// <summary>What a view's blocks, and the window, hold of another tenant, tokens or not: there must be nothing (I8).</summary>
+    private static void LookAtAll(ref SimKernelContext context, ulong address, int bytes, in SequenceView view, int tenant)
+    {
+        foreach (var word in MemoryMarshal.Cast<byte, ulong>(context.Read(address, bytes)))
+        {
+            if (word != 0 && (word & TenantMask) != TagOf(tenant))
+            {
+                context.Fail($"a kernel of tenant {tenant} finds 0x{word:x} of another tenant in what sequence {view.SequenceId} has at 0x{address:x}");
+            }
+        }
+    }
+
+    /// <summary>Never 0: bytes that nobody wrote, and those that have been scrubbed, are.</summary>
+    private static ulong TagOf(int tenant) => ((ulong)tenant << 1) | 1;
+
+    private static ulong StampOf(uint sequence, int token, uint version, int layout, int tenant)
     {
         var x = ((ulong)sequence << 32) ^ ((ulong)version << 8) ^ ((ulong)(uint)token << 40) ^ (uint)layout;
         x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-        return x ^ (x >> 27) | 1;
+        return ((x ^ (x >> 27)) & ~TenantMask) | TagOf(tenant);
     }
 }

@@ -172,6 +172,32 @@ public class TenantTests
     }
 
     [Fact]
+    public void A_step_that_waits_for_its_tenants_maximum_holds_that_tenant_and_no_other()
+    {
+        var rig = new EngineRig(poolBlocks: 32);
+        var (first, other) = (Open(rig, new TenantLimits(MaxBytes: 8 * Block)), Open(rig));
+        var second = Party.Open(rig, tenant: first.Client.Tenant);
+        var live = first.Create();
+        rig.Accept(first.Lane, (live, 6 * 4));
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(second.Lane, (second.Create(), 4 * 4)));
+
+        rig.Accept(other.Lane, (other.Create(), 4));
+
+        // In place, the first client would go on for ever in what the second waits for.
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(first.Lane, (live, 0)));
+        rig.ObserveEnd(first.Lane, 1);
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(second.Lane, 1));
+
+        // Who waits for room takes the claim from who waits for a maximum.
+        Assert.Equal(KvStepStatus.Busy, CacheEngine.StatusOf(first.Lane, 2));
+        rig.ObserveTransfers();
+        rig.ObserveEnd(other.Lane, 1);
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(other.Lane, (other.Create(), 30 * 4)));
+        var third = Open(rig);
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(third.Lane, (third.Create(), 4)));
+    }
+
+    [Fact]
     public void A_step_over_its_tenants_maximum_has_no_room_where_nothing_of_the_tenants_is_under_way_and_nothing_can_be_evicted()
     {
         var rig = new EngineRig(poolBlocks: 32, coldBlocks: 0);

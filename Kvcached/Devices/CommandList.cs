@@ -113,11 +113,17 @@ public sealed class CommandList
         });
     }
 
-    /// <summary>Fills <paramref name="bytes"/> bytes with <paramref name="value"/>.</summary>
+    /// <summary>Fills <paramref name="bytes"/> bytes with <paramref name="value"/>. A fill that goes on where the last command, a fill with the same value, ends becomes one command with it.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The range lies outside the memory, or is empty.</exception>
     public void Fill(DeviceMemory target, long targetOffset, long bytes, byte value)
     {
         CheckRange(target, targetOffset, bytes);
+        if (_count > 0 && _commands[_count - 1] is { Kind: CommandKind.Fill } last && last.Target == target && last.FillValue == value && last.TargetOffset + last.Bytes == targetOffset)
+        {
+            _commands[_count - 1].Bytes += bytes;
+            return;
+        }
+
         Add(new Command { Kind = CommandKind.Fill, Target = target, TargetOffset = targetOffset, Bytes = bytes, FillValue = value });
     }
 

@@ -79,13 +79,17 @@ internal sealed class AccessTracker(TimelineTable timelines)
 
     /// <summary>
     /// A step writes tokens into a new block. Steps that read what was there before are the lane's own, and run before it without a wait: a
-    /// lane's kernels run in the order of its steps (I11).
+    /// lane's kernels run in the order of its steps (I11). Where the publish scrubs the block, it is the one that overwrites what was there.
     /// </summary>
-    public void NewBlock(Submission publish, ref BlockState block, ref readonly Frontier bytes, Point end)
+    public void NewBlock(Submission publish, ref BlockState block, ref readonly Frontier bytes, bool isScrubbed, Point end)
     {
         foreach (var point in bytes.Points)
         {
-            if (!IsStep(point))
+            if (isScrubbed)
+            {
+                Scrub(publish, point);
+            }
+            else if (!IsStep(point))
             {
                 publish.Wait(point, IsCopyOut(point) ? WaitReason.NewBlockAfterCopyOut : WaitReason.NewBlockAfterTransfer);
             }
@@ -96,13 +100,17 @@ internal sealed class AccessTracker(TimelineTable timelines)
 
     /// <summary>
     /// A step uses a window, whose bytes from before are its own. What is gathered, the publish copies: it reads blocks that the sequence's last step
-    /// writes, and writes bytes that steps read. What is not, the step's kernels write, as they do a new block.
+    /// writes, and writes bytes that steps read. What is not, the step's kernels write, as they do a new block. What is scrubbed, the publish writes.
     /// </summary>
-    public void Window(Submission publish, SequenceState sequence, ref readonly Frontier bytes, bool isGathered, Point end)
+    public void Window(Submission publish, SequenceState sequence, ref readonly Frontier bytes, bool isGathered, bool isScrubbed, Point end)
     {
         foreach (var point in bytes.Points)
         {
-            if (!IsStep(point))
+            if (isScrubbed)
+            {
+                Scrub(publish, point);
+            }
+            else if (!IsStep(point))
             {
                 publish.Wait(point, IsCopyOut(point) ? WaitReason.NewBlockAfterCopyOut : WaitReason.NewBlockAfterTransfer);
             }
@@ -170,6 +178,15 @@ internal sealed class AccessTracker(TimelineTable timelines)
         }
 
         return frontier;
+    }
+
+    /// <summary>A publish fills bytes with zeros.</summary>
+    private static void Scrub(Submission publish, Point point)
+    {
+        if (!RuleFaults.Is(RuleFault.ScrubbedEarly))
+        {
+            publish.Wait(point, IsStep(point) ? WaitReason.ScrubAfterReaders : IsCopyOut(point) ? WaitReason.ScrubAfterCopyOut : WaitReason.ScrubAfterTransfer);
+        }
     }
 
     private static bool IsStep(Point point) => point.Kind == TimelineKind.End;

@@ -59,6 +59,7 @@ internal struct EngineCounters
     public long WindowsMoved;
     public long WindowsDropped;
     public long BytesGathered;
+    public long BytesScrubbed;
 
     public static EngineCounters operator -(in EngineCounters a, in EngineCounters b) => new()
     {
@@ -81,6 +82,7 @@ internal struct EngineCounters
         WindowsMoved = a.WindowsMoved - b.WindowsMoved,
         WindowsDropped = a.WindowsDropped - b.WindowsDropped,
         BytesGathered = a.BytesGathered - b.BytesGathered,
+        BytesScrubbed = a.BytesScrubbed - b.BytesScrubbed,
     };
 }
 
@@ -196,6 +198,24 @@ internal sealed class EngineState
         {
             client.LiveBytes += bytes;
         }
+    }
+
+    /// <summary>Fills what of a block, or of a window, may be another tenant's with zeros (I8). Returns whether there was anything.</summary>
+    public bool Scrub(Submission publish, BlockAddress bytes)
+    {
+        var isScrubbed = false;
+        while (Pool.TryTakeUnscrubbed(bytes, out var offset, out var count))
+        {
+            if (!RuleFaults.Is(RuleFault.NotScrubbed))
+            {
+                publish.Commands.Fill(Options.Pool, offset, count, value: 0);
+            }
+
+            Counters.BytesScrubbed += count;
+            isScrubbed = true;
+        }
+
+        return isScrubbed;
     }
 
     /// <summary>Takes a block's cold slot from it. The slot is the caller's to give back, or to use.</summary>

@@ -93,7 +93,7 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
             TryGiveUp(number, lane);
         }
 
-        return tenant.ResidentBytes <= bytes;
+        return tenant.ResidentBytes <= bytes || RuleFaults.Is(RuleFault.MaxNotApplied);
     }
 
     private bool TryDropWindow(LaneState lane)

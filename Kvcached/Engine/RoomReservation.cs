@@ -6,7 +6,8 @@ namespace Kvcached.Engine;
 /// <summary>
 /// The claim of one waiting lane on the room that is made next, one at a time (I10), so that a large step is not passed for ever by small ones.
 /// It binds the other lanes of its client always, and other clients' as long as its own has no live step: a client that stalls on one lane
-/// holds nobody behind another of its lanes. Steps of other clients go on that take no room, but for those of a tenant over its share while the holder's is not over its own. What the holder waits for may have stalled, too: where nothing of it has ended for some turns, all others pass
+/// holds nobody behind another of its lanes. Steps of other clients go on that take no room, but for those of a tenant over its share while the holder's is not over its own. Where the holder waits for no room but
+/// for what its tenant may hold, it binds that tenant's clients alone, in every step; and lanes of other tenants take the claim from it. What the holder waits for may have stalled, too: where nothing of it has ended for some turns, all others pass
 /// until something does; and each time that this turns out to have been early, the claim is patient for twice as long. So nobody is held for ever behind one that
 /// waits for a client that has stalled, and nobody is passed for ever because a step is slow.
 /// </summary>
@@ -17,6 +18,7 @@ internal sealed class RoomReservation(EngineState state)
 
     private readonly List<Point> _outstanding = new(EngineState.UsualPoints);
     private LaneState? _holder;
+    private bool _wantsQuota;
     private long _patience;
     private long _quietTurns;
 
@@ -28,7 +30,7 @@ internal sealed class RoomReservation(EngineState state)
 
     /// <summary>Whether a lane has to wait behind the one that holds the reservation.</summary>
     public bool Binds(LaneState lane, bool takesRoom) =>
-        _holder is { } holder && holder != lane && (!LetsPass || RuleFaults.Is(RuleFault.ReservationNeverLetsPass)) && (holder.Client == lane.Client || (!holder.Client.HasLive && (takesRoom || IsOwed(holder, lane))));
+        _holder is { } holder && holder != lane && (!LetsPass || RuleFaults.Is(RuleFault.ReservationNeverLetsPass)) && (holder.Client == lane.Client || (!holder.Client.HasLive && (_wantsQuota ? holder.Client.Tenant == lane.Client.Tenant : takesRoom || IsOwed(holder, lane))));
 
     /// <summary>Whether a lane's tenant holds what the holder's may have: to go on in that place would keep it for ever.</summary>
     private bool IsOwed(LaneState holder, LaneState lane)
@@ -42,12 +44,17 @@ internal sealed class RoomReservation(EngineState state)
         return lane.Client.Tenant.IsOverShare && !holder.Client.Tenant.IsOverShare;
     }
 
-    /// <summary>Takes the reservation for a lane that waits, where it is free or its holder's client stalls and this one's does not.</summary>
-    public void TryTake(LaneState lane)
+    /// <summary>
+    /// Takes the reservation for a lane that waits, for room or for what its tenant may hold: where it is free, or its holder's client stalls and this one's does not, or waits for its tenant
+    /// alone and this one does not.
+    /// </summary>
+    public void TryTake(LaneState lane, bool wantsQuota)
     {
-        if (_holder is null || (_holder.Client != lane.Client && _holder.Client.HasLive && !lane.Client.HasLive))
+        if (_holder is null
+            || (_holder.Client != lane.Client && _holder.Client.HasLive && !lane.Client.HasLive)
+            || (_wantsQuota && !wantsQuota && (_holder == lane || _holder.Client.Tenant != lane.Client.Tenant)))
         {
-            _holder = lane;
+            (_holder, _wantsQuota) = (lane, wantsQuota);
             _patience = FirstPatience;
             _quietTurns = 0;
             state.ListOutstanding(_outstanding);

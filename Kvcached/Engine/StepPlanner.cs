@@ -27,7 +27,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         }
 
         var tenant = lane.Client.Tenant;
-        if (demand.Bytes > tenant.Limits.MaxBytes)
+        if (demand.Bytes > tenant.Limits.MaxBytes && !RuleFaults.Is(RuleFault.MaxNotApplied))
         {
             return KvStepStatus.OverQuota;
         }
@@ -90,7 +90,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             return KvStepStatus.NoRoom;
         }
 
-        state.Reservation.TryTake(lane);
+        state.Reservation.TryTake(lane, wantsQuota: lack == Lack.Quota);
         return KvStepStatus.Busy;
     }
 

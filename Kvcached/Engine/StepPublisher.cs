@@ -145,7 +145,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop, Window
         ref var block = ref state.Blocks[number];
         block.Device = bytes;
         state.Pool.SetHolder(bytes, number);
-        state.Tracker.NewBlock(lane.Publish, ref block, in frontier, end);
+        state.Tracker.NewBlock(lane.Publish, ref block, in frontier, state.Scrub(lane.Publish, bytes), end);
         row.MarkDirty(row.Count);
         row.Append(number);
         state.Runs.Add(row, block.Index);

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Kvcached.Engine;
 
 /// <summary>What a tenant may have of the pool, in bytes of its blocks and windows on the device.</summary>
@@ -94,7 +96,7 @@ internal sealed class TenantTable
     public TenantState this[int number] => _tenants[number];
 
     /// <summary>Those that are open, and those whose numbers wait to be used again.</summary>
-    public IReadOnlyList<TenantState> All => _tenants;
+    public ReadOnlySpan<TenantState> All => CollectionsMarshal.AsSpan(_tenants);
 
     public TenantState Open(TenantLimits limits)
     {
@@ -135,6 +137,7 @@ internal sealed class TenantTable
             throw new KvException(KvError.InvalidArgument, $"Tenant {tenant.Number} is the default one, or holds {tenant.ResidentBytes} bytes of the pool and {tenant.ColdBytes} of cold memory.");
         }
 
+        _state.Pool.Forget(tenant.Number);
         tenant.IsOpen = false;
         tenant.Limits = TenantLimits.None;
         _open--;

@@ -127,6 +127,7 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         var submission = lane.OpenTransfers();
         state.Tracker.CopyIn(submission, ref block, in frontier);
         submission.Commands.Copy(state.Options.Pool, state.Pool.OffsetOf(bytes), state.Cold.Memory!, state.Cold.Pool.OffsetOf(block.Cold), layout.BlockBytes);
+        state.Pool.Overwrite(bytes);
         var row = sequence.Rows[block.Row];
         row.ResidentBlocks++;
         if (block.Index >= row.FirstVisible)
@@ -153,6 +154,7 @@ internal sealed class TransferLoop(EngineState state, ColdSlots coldSlots)
         var oldFrontier = state.Tracker.BytesOf(ref block, sequence);
         state.Tracker.Move(submission, ref block, in frontier);
         submission.Commands.Copy(state.Options.Pool, state.Pool.OffsetOf(bytes), state.Options.Pool, state.Pool.OffsetOf(old), blockBytes);
+        state.Pool.Overwrite(bytes);
         if (!RuleFaults.Is(RuleFault.MoveSourceFreedEarly))
         {
             oldFrontier.Add(submission.Signal, _timelines);

@@ -258,7 +258,7 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
     private bool MayTake(TenantState tenant, long bytes, Taking taking)
     {
         state.Tenants.CountShares();
-        return taking != Taking.Own && tenant.ResidentBytes - bytes >= (taking == Taking.OverShare ? tenant.Share : tenant.Limits.MinBytes);
+        return taking != Taking.Own && tenant.ResidentBytes - bytes >= (taking == Taking.OverShare ? tenant.Share : RuleFaults.Is(RuleFault.TakenBelowMin) ? 0 : tenant.Limits.MinBytes);
     }
 
     private bool IsVictim(SequenceState sequence, int number, LaneState lane)

@@ -62,6 +62,15 @@ internal enum WaitReason
     /// <summary>A step writes into a new block whose bytes a transfer touches.</summary>
     NewBlockAfterTransfer,
 
+    /// <summary>A publish fills bytes with zeros that steps read.</summary>
+    ScrubAfterReaders,
+
+    /// <summary>A publish fills bytes with zeros that a copy-out reads.</summary>
+    ScrubAfterCopyOut,
+
+    /// <summary>A publish fills bytes with zeros that a transfer touches.</summary>
+    ScrubAfterTransfer,
+
     /// <summary>A step writes into a block that a copy-out reads.</summary>
     AppendAfterCopyOut,
 

@@ -207,7 +207,7 @@ internal sealed class Windows(EngineState state)
     {
         var window = sequence.Rows[r].Window!;
         var first = RuleFaults.Is(RuleFault.WindowMissesAppend) && window.Tokens > 0 ? sequence.Tokens : window.Tokens;
-        state.Tracker.Window(publish, sequence, in window.Fresh, isGathered: first < sequence.Tokens, end);
+        state.Tracker.Window(publish, sequence, in window.Fresh, isGathered: first < sequence.Tokens, state.Scrub(publish, state.Blocks[window.Block].Device), end);
         state.Counters.BytesGathered += (sequence.Tokens - first) * (long)state.LayoutOf(sequence, r).Window.TokenStride;
         window.Fresh = default;
         window.Tokens = sequence.Tokens + newTokens;

@@ -46,6 +46,7 @@ internal sealed partial class BlockPool
 
         segment.Frontier.Add(upper.Frontier.Points, _timelines);
         upper.State = SegmentState.Interior;
+        segment.Unscrubbed += NoteUsed(upperStart, segment.Units, _layouts[layout].Tenant);
         segment.Order++;
         segment.Layout = layout;
         Count(segment, 1);
@@ -67,6 +68,8 @@ internal sealed partial class BlockPool
         Count(segment, 1);
 
         upper.Carve(layout, blockCapacity: 1);
+        upper.Unscrubbed = NoteUsed(upper.StartUnit, upper.Units, _layouts[layout].Tenant);
+        segment.Unscrubbed -= upper.Unscrubbed;
         upper.Used = upper.Fresh = 1;
         Count(upper, 1);
         Free(new BlockAddress(upper.StartUnit, 0), RuleFaults.Is(RuleFault.HalfWithoutFrontier) ? default : frontier);

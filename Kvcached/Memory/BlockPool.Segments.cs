@@ -27,6 +27,7 @@ internal sealed partial class BlockPool
         ReleaseEmpty();
         var found = Units.TryTrim((int)(keepBytes / _unitBytes), out var unit, out var units);
         (offset, bytes) = (unit * _unitBytes, units * _unitBytes);
+        _owners.AsSpan(unit, units).Fill(Nobody);
         return found;
     }
 
@@ -110,6 +111,7 @@ internal sealed partial class BlockPool
             }
         }
 
+        NoteReleased(segment, in _layouts[segment.Layout]);
         Units.Release(segment);
     }
 }

@@ -31,6 +31,8 @@ internal sealed partial class BlockPool
         _timelines = timelines;
         _unitBytes = unitBytes;
         _pending = new PendingBlocks(timelines);
+        _owners = new int[bytes / unitBytes];
+        _owners.AsSpan().Fill(Nobody);
         Units = new UnitMap((int)(bytes / unitBytes), (int)((presentBytes ?? bytes) / unitBytes), timelines, (start, units) => populate?.Invoke(start * unitBytes, units * unitBytes));
     }
 
@@ -113,7 +115,7 @@ internal sealed partial class BlockPool
     /// <returns>−1 if no segment of it fits the arena.</returns>
     public int AddLayout(long blockBytes, int tenant = 0)
     {
-        var known = Array.FindIndex(_layouts, layout => layout.BlockBytes == blockBytes && layout.Tenant == tenant);
+        var known = Array.FindIndex(_layouts, layout => layout.BlockBytes == blockBytes && (layout.Tenant == tenant || RuleFaults.Is(RuleFault.SegmentShared)));
         if (known >= 0)
         {
             return known;
@@ -290,6 +292,7 @@ internal sealed partial class BlockPool
     {
         ref var l = ref _layouts[layout];
         run.Carve(layout, l.Capacity);
+        NoteCarved(run, in l);
         l.Segments++;
         _carvedUnits += run.Units;
         CountEmpty(run, 1);

@@ -17,6 +17,9 @@ internal struct PoolLayout
     /// <summary>Blocks of a segment.</summary>
     public readonly int Capacity;
 
+    /// <summary>Whether a block is a whole segment, to the last byte.</summary>
+    public readonly bool IsWhole(long unitBytes) => Capacity == 1 && BlockBytes == unitBytes << Order;
+
     /// <summary>The segments that have blocks to hand out.</summary>
     public SegmentLists Free = new();
 

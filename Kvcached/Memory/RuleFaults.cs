@@ -187,6 +187,24 @@ internal enum RuleFault
 
     /// <summary>Bytes that wait for a client's points are not counted as pinned once their segment is free units again.</summary>
     WaitingRunNotPinned,
+
+    /// <summary>Blocks of different tenants lie in one segment.</summary>
+    SegmentShared,
+
+    /// <summary>Another tenant's blocks are taken although it has no more than it is guaranteed.</summary>
+    TakenBelowMin,
+
+    /// <summary>A tenant holds what it likes.</summary>
+    MaxNotApplied,
+
+    /// <summary>A tenant gets bytes of another's as that has left them.</summary>
+    NotScrubbed,
+
+    /// <summary>What fills bytes with zeros does not wait for those who use them still.</summary>
+    ScrubbedEarly,
+
+    /// <summary>A segment that is given back forgets whose bytes it has.</summary>
+    OwnerForgotten,
 }
 
 /// <summary>Constant false, and compiled away, but in the assembly that is built to be wrong.</summary>

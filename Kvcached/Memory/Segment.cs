@@ -55,12 +55,18 @@ internal sealed class Segment(int startUnit)
     /// <summary>The last search for what other tenants may lose that looked at the window of units which begins here.</summary>
     public ulong LookedAtBy;
 
+    /// <summary>Blocks that may hold another tenant's bytes; of a block that is the whole segment, units.</summary>
+    public int Unscrubbed;
+
     /// <summary>What each block is used for.</summary>
     public BlockUse[] Uses = [];
 
     /// <summary>A bit for each free block below <see cref="Fresh"/>; no word before the lowest has any.</summary>
     private ulong[] _free = [];
     private int _lowestWord;
+
+    /// <summary>A bit for each block that has not been scrubbed, where any has not.</summary>
+    private ulong[] _unscrubbed = [];
 
     /// <summary>Blocks that can be handed out as far as this segment knows.</summary>
     public int Available => FreeCount + BlockCapacity - Fresh;
@@ -75,6 +81,7 @@ internal sealed class Segment(int startUnit)
         BlockCapacity = blockCapacity;
         Used = 0;
         Fresh = 0;
+        Unscrubbed = 0;
         FreeCount = _lowestWord = 0;
         _free.AsSpan().Clear();
         Uses.AsSpan(0, blockCapacity).Fill(BlockUse.Free);
@@ -87,7 +94,28 @@ internal sealed class Segment(int startUnit)
         {
             Array.Resize(ref Uses, blockCapacity);
             Array.Resize(ref _free, (blockCapacity + 63) >> 6);
+            Array.Resize(ref _unscrubbed, _free.Length);
         }
+    }
+
+    /// <summary>No block has been scrubbed.</summary>
+    public void SetUnscrubbed()
+    {
+        _unscrubbed.AsSpan().Fill(ulong.MaxValue);
+        Unscrubbed = BlockCapacity;
+    }
+
+    /// <summary>A block is scrubbed, or overwritten. False if it has been before.</summary>
+    public bool TakeUnscrubbed(int block)
+    {
+        if ((_unscrubbed[block >> 6] >> block & 1) == 0)
+        {
+            return false;
+        }
+
+        _unscrubbed[block >> 6] &= ~(1UL << block);
+        Unscrubbed--;
+        return true;
     }
 
     public bool IsFree(int block) => (_free[block >> 6] >> block & 1) != 0;
