@@ -1,12 +1,14 @@
 using System.CommandLine;
 using Kvcached.Bench.Fragmentation;
+using Kvcached.Bench.Kill;
 using Kvcached.Bench.Micro;
+using Kvcached.Bench.Processes;
 using Kvcached.Bench.Ratios;
 using Kvcached.Bench.Simulation;
 
 var root = new RootCommand("Long commands and benchmarks of Kvcached.")
 {
-    FragmentationCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(),
+    ClientCommand.Create(), FragmentationCommand.Create(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(),
 };
 var parse = root.Parse(args);
 foreach (var error in parse.Errors)

@@ -54,6 +54,9 @@ internal sealed record WelcomeMessage : ControlMessage
 
     public required string Daemon { get; init; }
 
+    /// <summary>The client's number, never given twice: ids of sequences are best made from it, so that no two clients have the same.</summary>
+    public required int Client { get; init; }
+
     public required int Pid { get; init; }
 
     public required string Device { get; init; }

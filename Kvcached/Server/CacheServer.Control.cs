@@ -25,6 +25,7 @@ internal sealed partial class CacheServer
         Id = id,
         Version = ControlFrame.Version,
         Daemon = _name,
+        Client = session.Identity.Number,
         Pid = Environment.ProcessId,
         Device = _device.Name,
         PoolBytes = _options.PoolBytes,

@@ -12,8 +12,11 @@ internal enum CommandOutcome
     /// <summary>Done, or begun.</summary>
     Done,
 
-    /// <summary>A sequence of the step has one that waits on another lane: to be tried again, with all that follows it, once that has been served.</summary>
+    /// <summary>A sequence of the step has one that waits on another lane: to be tried again, with all that follows it, once points have been observed.</summary>
     Held,
+
+    /// <summary>The client has seen a step end that the engine has not observed yet: to be tried again, with all that follows it, in the next turn.</summary>
+    Early,
 }
 
 /// <summary>
@@ -26,6 +29,9 @@ internal sealed class ClientCommands(CacheEngine engine, ClientState client, int
     private readonly List<LaneState> _lanes = [];
     private readonly List<int> _models = [];
     private StepRequest[] _batch = new StepRequest[256];
+
+    /// <summary>The step that was held because the lane had no room as far as had been observed.</summary>
+    private (uint Lane, ulong Step) _early;
 
     /// <summary>Sequences that the client holds.</summary>
     public int Sequences { get; private set; }
@@ -101,6 +107,11 @@ internal sealed class ClientCommands(CacheEngine engine, ClientState client, int
             throw new ProtocolException($"Step {record.Number} of lane {record.Lane}; its next is {lane.Begun + 1}.");
         }
 
+        if (record.Number > lane.Ended + (ulong)lane.Depth)
+        {
+            return HoldFor(record);
+        }
+
         var items = MemoryMarshal.Cast<byte, BeginItem>(body[BeginRecord.Bytes..]);
         if (items.Length > _batch.Length)
         {
@@ -119,9 +130,20 @@ internal sealed class ClientCommands(CacheEngine engine, ClientState client, int
             _batch[i] = new StepRequest(handle, items[i].NewTokens);
         }
 
-        return engine.Begin(lane, _batch.AsSpan(0, items.Length)) != KvStepStatus.TooManySteps
-            ? CommandOutcome.Done
-            : throw new ProtocolException($"Step {record.Number} of lane {record.Lane}, which is {lane.Depth} deep: step {lane.Ended + 1} has not ended.");
+        engine.Begin(lane, _batch.AsSpan(0, items.Length));
+        return CommandOutcome.Done;
+    }
+
+    /// <summary>The end that makes room was signalled before the record was written: one turn later it has been observed, or it never was signalled.</summary>
+    private CommandOutcome HoldFor(in BeginRecord record)
+    {
+        if (_early == (record.Lane, record.Number))
+        {
+            throw new ProtocolException($"Step {record.Number} of lane {record.Lane}, which is {_lanes[(int)record.Lane].Depth} deep: step {_lanes[(int)record.Lane].Ended + 1} has not ended.");
+        }
+
+        _early = (record.Lane, record.Number);
+        return CommandOutcome.Early;
     }
 
     private void Create(in CreateRecord record)

@@ -81,10 +81,11 @@ internal sealed class ClientSession : IDisposable
         var served = 0;
         for (; served < most && TryTake(out var kind, out var bytes); served++)
         {
-            if (_commands.Execute(kind, _record.AsSpan(0, bytes), out var transferred) == CommandOutcome.Held)
+            var outcome = _commands.Execute(kind, _record.AsSpan(0, bytes), out var transferred);
+            if (outcome != CommandOutcome.Done)
             {
                 (_heldKind, _heldBytes) = (kind, bytes);
-                break;
+                return served > 0 || outcome == CommandOutcome.Early;
             }
 
             _heldKind = 0;

@@ -13,6 +13,9 @@ namespace Kvcached;
 /// </summary>
 internal sealed partial class RemoteCache : KvCache
 {
+    /// <summary>Ids of sequences that are a client's own before they meet another's.</summary>
+    private const int ClientIdShift = 20;
+
     private readonly Lock _lock = new();
     private readonly DaemonLink _link;
     private readonly RemoteSequences _sequences;
@@ -30,8 +33,11 @@ internal sealed partial class RemoteCache : KvCache
         : base(device)
     {
         _link = link;
-        _sequences = new RemoteSequences(link.Welcome.MaxSequences);
+        _sequences = new RemoteSequences(link.Welcome.MaxSequences, firstId: ((uint)link.Welcome.Client << ClientIdShift) + 1);
     }
+
+    /// <summary>What lies between the cache and its daemon.</summary>
+    internal DaemonLink Link => _link;
 
     public override long PoolPhysicalBytes => Ask<StatisticsMessage>(new GetStatisticsMessage()).PoolPhysicalBytes;
 

@@ -6,12 +6,12 @@ namespace Kvcached;
 /// What a client knows of its sequences without asking the daemon: which there are, and how many tokens each has after every command sent so far. A step that the
 /// daemon has not answered yet counts as accepted. Guarded by the cache's lock; steady state allocates nothing.
 /// </summary>
-internal sealed class RemoteSequences(int capacity)
+internal sealed class RemoteSequences(int capacity, uint firstId)
 {
     private readonly Stack<int> _free = new();
     private RemoteSequence[] _sequences = [];
     private int _count;
-    private uint _nextId = 1;
+    private uint _nextId = firstId;
 
     public RemoteSequence Create(int model)
     {

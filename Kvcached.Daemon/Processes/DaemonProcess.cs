@@ -1,0 +1,131 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Kvcached.Protocol;
+
+namespace Kvcached.Daemon.Processes;
+
+/// <summary>A real daemon, <c>kvcached serve</c>, as a process of its own.</summary>
+internal sealed class DaemonProcess : IDisposable
+{
+    private static readonly TimeSpan _startTimeout = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan _stopTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly Process _process;
+    private readonly ConcurrentQueue<string> _log = new();
+
+    private DaemonProcess(Process process, string socket)
+    {
+        (_process, Socket) = (process, socket);
+        process.OutputDataReceived += (_, line) => Note(line.Data);
+        process.ErrorDataReceived += (_, line) => Note(line.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+    }
+
+    public string Socket { get; }
+
+    public int Pid => _process.Id;
+
+    public bool HasExited => _process.HasExited;
+
+    /// <summary>What it has logged.</summary>
+    public IReadOnlyCollection<string> Log => _log;
+
+    /// <summary>Starts a daemon and waits until it answers.</summary>
+    /// <exception cref="DaemonFailedException">It does not.</exception>
+    public static DaemonProcess Start(string socket, params IEnumerable<string> arguments)
+    {
+        var daemon = new DaemonProcess(OwnProcess.Start(typeof(DaemonProcess).Assembly, ["serve", "--socket", socket, .. arguments]), socket);
+        try
+        {
+            daemon.AwaitAnswer();
+            return daemon;
+        }
+        catch
+        {
+            daemon.Kill();
+            daemon.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>A path for a socket that nobody else has.</summary>
+    public static string NewSocket() => Path.Combine(Path.GetTempPath(), $"kvcached-{Guid.NewGuid():N}.sock");
+
+    /// <summary>What the daemon holds.</summary>
+    public DaemonStatus ReadStatus()
+    {
+        using var control = AdminConnection.Open(Socket);
+        return control.Ask<StatusMessage>(new GetStatusMessage()).Status;
+    }
+
+    /// <summary>What the descriptors that the process has open are of.</summary>
+    public List<string> ReadDescriptors() => [.. Directory.GetFiles($"/proc/{Pid}/fd").Select(path => new FileInfo(path).LinkTarget ?? string.Empty)];
+
+    /// <summary>SIGKILL; returns once the process is gone.</summary>
+    public void Kill()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill();
+        }
+
+        _process.WaitForExit();
+    }
+
+    /// <summary>SIGTERM; returns its exit status.</summary>
+    /// <exception cref="DaemonFailedException">It does not end.</exception>
+    public int Stop()
+    {
+        Signals.Send(_process.Id, Signals.Terminate);
+        if (!_process.WaitForExit(_stopTimeout))
+        {
+            throw new DaemonFailedException($"The daemon has not stopped within {_stopTimeout.TotalSeconds} s of SIGTERM.{Tail()}");
+        }
+
+        return _process.ExitCode;
+    }
+
+    /// <summary>Kills it, if it still runs.</summary>
+    public void Dispose()
+    {
+        Kill();
+        _process.Dispose();
+    }
+
+    /// <summary>The end of its log, for messages.</summary>
+    public string Tail() => string.Concat(_log.TakeLast(10).Select(line => $"\n    {line}"));
+
+    private void AwaitAnswer()
+    {
+        var started = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                AdminConnection.Open(Socket).Dispose();
+                return;
+            }
+            catch (KvException error) when (error.Error == KvError.DaemonLost)
+            {
+                if (_process.HasExited || Stopwatch.GetElapsedTime(started) > _startTimeout)
+                {
+                    throw new DaemonFailedException($"The daemon does not answer on {Socket}.{Tail()}");
+                }
+
+                Thread.Sleep(20);
+            }
+        }
+    }
+
+    private void Note(string? line)
+    {
+        if (line is not null)
+        {
+            _log.Enqueue(line);
+        }
+    }
+}
+
+/// <summary>A daemon process does not do what it should.</summary>
+internal sealed class DaemonFailedException(string message) : Exception(message);
