@@ -5,10 +5,11 @@ using Kvcached.Bench.Micro;
 using Kvcached.Bench.Processes;
 using Kvcached.Bench.Ratios;
 using Kvcached.Bench.Simulation;
+using Kvcached.Bench.Stress;
 
 var root = new RootCommand("Long commands and benchmarks of Kvcached.")
 {
-    ClientCommand.Create(), FragmentationCommand.Create(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(),
+    ClientCommand.Create(), FragmentationCommand.Create(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(), StressCommand.Create(),
 };
 var parse = root.Parse(args);
 foreach (var error in parse.Errors)

@@ -97,6 +97,12 @@ internal static class ClientCommand
             {
                 client.Step();
                 report.Answered();
+                if (client.Tally.MismatchedGranules > 0)
+                {
+                    // Said at once: whoever is killed later could not say it any more.
+                    throw new InvalidOperationException($"Mismatch: {client.Tally.MismatchedGranules} granules, first at sequence {client.Tally.FirstSequence}, position {client.Tally.FirstPosition}, byte {client.Tally.FirstPoolOffset} of the pool.");
+                }
+
                 if (phases is not null)
                 {
                     client.Drain();
