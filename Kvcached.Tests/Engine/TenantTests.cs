@@ -198,6 +198,27 @@ public class TenantTests
     }
 
     [Fact]
+    public void Steps_that_wait_for_a_maximum_and_for_room_do_not_take_the_claim_from_each_other_for_ever()
+    {
+        var rig = new EngineRig(poolBlocks: 16);
+        var (first, other) = (Open(rig, new TenantLimits(MaxBytes: 4 * Block)), Open(rig));
+        var second = Party.Open(rig, tenant: first.Client.Tenant);
+        var otherLane = rig.OpenLane(other.Client);
+        rig.Accept(first.Lane, (first.Create(), 4 * 4));
+        rig.Accept(other.Lane, (other.Create(), 4 * 4));
+        rig.ObserveTransfers();
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(second.Lane, (second.Create(), 4)));
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(otherLane, (other.Create(), 12 * 4)));
+
+        for (var turn = 0L; turn < RoomReservation.FirstPatience; turn++)
+        {
+            rig.Engine.Turn();
+        }
+
+        Assert.True(rig.Engine.State.Reservation.LetsPass);
+    }
+
+    [Fact]
     public void A_step_over_its_tenants_maximum_has_no_room_where_nothing_of_the_tenants_is_under_way_and_nothing_can_be_evicted()
     {
         var rig = new EngineRig(poolBlocks: 32, coldBlocks: 0);

@@ -45,14 +45,18 @@ internal sealed class RoomReservation(EngineState state)
     }
 
     /// <summary>
-    /// Takes the reservation for a lane that waits, for room or for what its tenant may hold: where it is free, or its holder's client stalls and this one's does not, or waits for its tenant
-    /// alone and this one does not.
+    /// Takes the reservation for a lane that waits, for room or for what its tenant may hold: where it is free, or this claim is the stronger one. A claim for room is stronger than one for a
+    /// quota; of one kind, that of a client with no live step is. So two that wait do not take it from each other by turns.
     /// </summary>
     public void TryTake(LaneState lane, bool wantsQuota)
     {
-        if (_holder is null
-            || (_holder.Client != lane.Client && _holder.Client.HasLive && !lane.Client.HasLive)
-            || (_wantsQuota && !wantsQuota && (_holder == lane || _holder.Client.Tenant != lane.Client.Tenant)))
+        if (_holder == lane && wantsQuota)
+        {
+            _wantsQuota = true;
+        }
+        else if (_holder is null
+            || (_wantsQuota && !wantsQuota)
+            || (_holder.Client != lane.Client && _wantsQuota == wantsQuota && _holder.Client.HasLive && !lane.Client.HasLive))
         {
             (_holder, _wantsQuota) = (lane, wantsQuota);
             _patience = FirstPatience;

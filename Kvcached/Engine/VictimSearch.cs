@@ -83,10 +83,10 @@ internal sealed class VictimSearch(EngineState state, ColdSlots coldSlots)
     {
         if (!_ofTenant.Started)
         {
-            _ofTenant = new Cursor { Started = true, Sequence = state.Policy.First() };
+            _ofTenant = new Cursor { Started = true, Sequence = state.Policy.First(), Index = BlockState.WindowIndex };
         }
 
-        for (; _ofTenant.Sequence is { } candidate; _ofTenant = new Cursor { Started = true, Sequence = state.Policy.Next(candidate) })
+        for (; _ofTenant.Sequence is { } candidate; _ofTenant = new Cursor { Started = true, Sequence = state.Policy.Next(candidate), Index = BlockState.WindowIndex })
         {
             if (state.TenantOf(candidate) == lane.Client.Tenant && TryNextOfAny(candidate, lane, ref _ofTenant, out number))
             {
