@@ -4,7 +4,7 @@ namespace Kvcached.Protocol;
 
 /// <summary>
 /// A control message: one JSON object, told apart by its member <c>type</c>. Requests carry an <c>id</c> that the reply repeats. Descriptors ride along in the
-/// order that docs/protocol.md gives.
+/// order that docs/protocol.md gives. Members that may be left out have setters: the generated reader gives a member with an initializer alone the default of its type.
 /// </summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "type")]
 [JsonDerivedType(typeof(HelloMessage), "hello")]
@@ -29,7 +29,7 @@ namespace Kvcached.Protocol;
 internal abstract record ControlMessage
 {
     /// <summary>Of a request: chosen by whoever asks. Of a reply: the request's. 0 for what is neither.</summary>
-    public long Id { get; init; }
+    public long Id { get; set; }
 }
 
 /// <summary>The first message: a client attaches, or a tool does that wants no memory (<see cref="Attach"/> false).</summary>
@@ -37,14 +37,14 @@ internal sealed record HelloMessage : ControlMessage
 {
     public required int Version { get; init; }
 
-    public bool Attach { get; init; } = true;
+    public bool Attach { get; set; } = true;
 
-    public string Tenant { get; init; } = "default";
+    public string Tenant { get; set; } = "default";
 
-    public string Name { get; init; } = string.Empty;
+    public string Name { get; set; } = string.Empty;
 
     /// <summary>Bytes of the submission ring that the client would like: a power of two.</summary>
-    public int RingBytes { get; init; } = 1 << 18;
+    public int RingBytes { get; set; } = 1 << 18;
 }
 
 /// <summary>The reply: sizes and places. Descriptors: client area, daemon area, entry heap, the eventfd that wakes the daemon. Map messages follow.</summary>
@@ -102,7 +102,55 @@ internal sealed record RegisterModelMessage : ControlMessage
 {
     public required string Name { get; init; }
 
-    public required KvLayout[] Layouts { get; init; }
+    public required LayoutMessage[] Layouts { get; init; }
+}
+
+/// <summary>A layout: the members of <see cref="KvLayout"/>, with its defaults for what is left out.</summary>
+internal sealed record LayoutMessage
+{
+    public int Planes { get; set; } = 2;
+
+    public required int Layers { get; init; }
+
+    public required int Heads { get; init; }
+
+    public required int HeadDim { get; init; }
+
+    public KvElementType ElementType { get; set; } = KvElementType.Float16;
+
+    public int TokensPerBlock { get; set; } = 16;
+
+    public KvAxisOrder AxisOrder { get; set; } = KvAxisOrder.TokenMajor;
+
+    public int WindowTokens { get; set; }
+
+    public bool PageTable { get; set; }
+
+    public static LayoutMessage Of(KvLayout layout) => new()
+    {
+        Planes = layout.Planes,
+        Layers = layout.Layers,
+        Heads = layout.Heads,
+        HeadDim = layout.HeadDim,
+        ElementType = layout.ElementType,
+        TokensPerBlock = layout.TokensPerBlock,
+        AxisOrder = layout.AxisOrder,
+        WindowTokens = layout.WindowTokens,
+        PageTable = layout.PageTable,
+    };
+
+    public KvLayout ToLayout() => new()
+    {
+        Planes = Planes,
+        Layers = Layers,
+        Heads = Heads,
+        HeadDim = HeadDim,
+        ElementType = ElementType,
+        TokensPerBlock = TokensPerBlock,
+        AxisOrder = AxisOrder,
+        WindowTokens = WindowTokens,
+        PageTable = PageTable,
+    };
 }
 
 /// <summary>The model's number.</summary>
@@ -120,13 +168,13 @@ internal sealed record ShapeMessage(ulong BlockBytes, ulong LayerStride, uint Pl
 /// <summary>A lane's size.</summary>
 internal sealed record OpenLaneMessage : ControlMessage
 {
-    public int Depth { get; init; } = 4;
+    public int Depth { get; set; } = 4;
 
-    public int MaxBatch { get; init; } = 256;
+    public int MaxBatch { get; set; } = 256;
 
-    public int MaxLayouts { get; init; } = 4;
+    public int MaxLayouts { get; set; } = 4;
 
-    public int MaxPages { get; init; }
+    public int MaxPages { get; set; }
 }
 
 /// <summary>The lane. Descriptors: the view ring, and the page tables if it has any.</summary>
@@ -174,17 +222,17 @@ internal sealed record LimitMessage : ControlMessage
 {
     public required string Tenant { get; init; }
 
-    public long? MinBytes { get; init; }
+    public long? MinBytes { get; set; }
 
-    public long? MaxBytes { get; init; }
+    public long? MaxBytes { get; set; }
 
-    public int? Weight { get; init; }
+    public int? Weight { get; set; }
 }
 
 /// <summary>From a client: it is done, and none of its kernels runs any more. From the daemon: the client is disconnected, and why.</summary>
 internal sealed record GoodbyeMessage : ControlMessage
 {
-    public string Reason { get; init; } = string.Empty;
+    public string Reason { get; set; } = string.Empty;
 }
 
 /// <summary>Done.</summary>

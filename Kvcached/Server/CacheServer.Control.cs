@@ -43,13 +43,9 @@ internal sealed partial class CacheServer
     {
         KvCacheOptions.Check("layouts", request.Layouts.Length, 1, KvModel.MaxLayouts, 1);
         KvCacheOptions.Check("models", session.Models + 1, 1, MaxModels, 1);
-        var shapes = new KvShape[request.Layouts.Length];
-        for (var i = 0; i < shapes.Length; i++)
-        {
-            shapes[i] = (request.Layouts[i] ?? throw new KvException(KvError.InvalidArgument, $"Layout {i} is null.")).ToShape();
-        }
-
-        var model = _host.Engine.RegisterModel(session.Client, shapes, KvLayout.WindowsOf(request.Layouts));
+        var layouts = Array.ConvertAll(request.Layouts, layout => (layout ?? throw new KvException(KvError.InvalidArgument, "A layout is null.")).ToLayout());
+        var shapes = Array.ConvertAll(layouts, layout => layout.ToShape());
+        var model = _host.Engine.RegisterModel(session.Client, shapes, KvLayout.WindowsOf(layouts));
         return new ModelMessage
         {
             Id = request.Id,

@@ -92,7 +92,7 @@ internal sealed partial class RemoteCache : KvCache
 
     internal override int RegisterModel(string name, KvLayout[] layouts, KvShape[] shapes)
     {
-        var reply = Ask<ModelMessage>(new RegisterModelMessage { Name = name, Layouts = layouts });
+        var reply = Ask<ModelMessage>(new RegisterModelMessage { Name = name, Layouts = Array.ConvertAll(layouts, LayoutMessage.Of) });
         lock (_lock)
         {
             while (_models.Count <= (int)reply.Model)
