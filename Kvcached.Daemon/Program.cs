@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Kvcached.Daemon;
+using Kvcached.Daemon.Admin;
 using Kvcached.Daemon.Demo;
 using Kvcached.Daemon.Replay;
 using Kvcached.Daemon.Serve;
@@ -12,6 +13,11 @@ var root = new RootCommand("A user-mode, indirection-table KV-cache memory manag
     DemoCommand.Create(),
     ReplayCommand.Create(),
 };
+foreach (var command in AdminCommands.Create())
+{
+    root.Add(command);
+}
+
 
 var parse = root.Parse(args);
 if (parse.Errors.Count > 0)

@@ -255,4 +255,5 @@ internal sealed record ErrorMessage : ControlMessage
     AllowOutOfOrderMetadataProperties = true,
     MaxDepth = 16)]
 [JsonSerializable(typeof(ControlMessage))]
+[JsonSerializable(typeof(DaemonStatus))]
 internal sealed partial class ControlJson : JsonSerializerContext;

@@ -13,15 +13,16 @@ namespace Kvcached.Server;
 internal sealed class ClientSession : IDisposable
 {
     private readonly CacheEngine _engine;
+    private readonly StepLatencies _latencies;
     private readonly ClientCommands _commands;
     private readonly byte[] _record;
     private SubmissionKind _heldKind;
     private int _heldBytes;
     private bool _toldTransfer;
 
-    public ClientSession(CacheEngine engine, ClientState client, SharedAreas areas, ClientIdentity identity, PidFd process, ControlConnection connection, int maxSequences)
+    public ClientSession(CacheEngine engine, ClientState client, SharedAreas areas, ClientIdentity identity, StepLatencies latencies, PidFd process, ControlConnection connection, int maxSequences)
     {
-        _engine = engine;
+        (_engine, _latencies) = (engine, latencies);
         (Client, Areas, Identity, Process, Connection) = (client, areas, identity, process, connection);
         _commands = new ClientCommands(engine, client, maxSequences);
         _record = new byte[RingLayout.MostBody(areas.RingBytes)];
@@ -89,6 +90,11 @@ internal sealed class ClientSession : IDisposable
             }
 
             _heldKind = 0;
+            if (kind == SubmissionKind.Begin)
+            {
+                Lanes[(int)MemoryMarshal.Read<uint>(_record)].NoteRead();
+            }
+
             if (kind == SubmissionKind.Transfer)
             {
                 Complete(CompletionKind.Transfer, in transferred);
@@ -108,6 +114,7 @@ internal sealed class ClientSession : IDisposable
         for (var i = 0; i < Lanes.Count; i++)
         {
             var lane = Lanes[i];
+            lane.Measure(_engine.State.Timelines.Observed(Point.TimelineOf(lane.State.Number, TimelineKind.Begin)), _latencies);
             told |= lane.Answered < lane.State.Planned || (lane.State.HasWaiting && lane.ToldBusy <= lane.State.Planned);
             while (lane.Answered < lane.State.Planned)
             {

@@ -29,11 +29,11 @@ internal sealed class TenantRegistry
 
     /// <summary>A client of the tenant has come.</summary>
     /// <exception cref="KvException">There are as many tenants as there may be, or the name is none.</exception>
-    public TenantState Enter(string name)
+    public RegisteredTenant Enter(string name)
     {
         var tenant = FindOrOpen(name);
         tenant.Clients++;
-        return tenant.State;
+        return tenant;
     }
 
     /// <summary>A client of the tenant has been reclaimed.</summary>
