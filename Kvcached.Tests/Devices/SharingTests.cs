@@ -306,11 +306,15 @@ public sealed class SharingTests : IDisposable
         timeline.Signal(3);
         Assert.Equal(1ul, CountOf(descriptor));
         queue.Submit([], _commands, new TimelinePoint(timeline, 4));
+        Assert.Equal(2ul, CountOf(descriptor));
+        var gate = _peer.CreateTimeline("gate");
+        queue.Submit([new WaitPoint(gate, 1)], _commands, new TimelinePoint(timeline, 5));
+        gate.Signal(1);
         Assert.True(SpinWait.SpinUntil(() => ((CpuQueue)queue).IsPast(1), Patience));
-        Assert.Equal(2ul, CountOf(descriptor));
+        Assert.Equal(3ul, CountOf(descriptor));
         bell.Dispose();
-        timeline.Signal(5);
-        Assert.Equal(2ul, CountOf(descriptor));
+        timeline.Signal(6);
+        Assert.Equal(3ul, CountOf(descriptor));
     }
 
     [Fact]

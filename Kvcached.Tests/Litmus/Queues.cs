@@ -19,7 +19,7 @@ internal readonly record struct CopySubmission(nint Gate, ulong GateValue, nint 
 /// <summary>The library's.</summary>
 internal sealed unsafe class OwnQueue : ILitmusQueue
 {
-    private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1, Kernels = [new CpuKernel("litmus pin", &OneItem, &Pin)] });
+    private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1, InlineBytes = 0, Kernels = [new CpuKernel("litmus pin", &OneItem, &Pin)] });
     private readonly CpuMemory _memory;
     private readonly nint _address;
     private readonly DeviceQueue _queue;

@@ -15,6 +15,8 @@ public sealed unsafe partial class CpuDevice : ISharingDevice
     /// <summary>The most workers that a device may have.</summary>
     public const int MaxWorkers = 1024;
 
+    private const int MaxInlineBytes = 64 * 1024;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<string, CpuDeviceKernel> _kernelsByName = new(StringComparer.Ordinal);
     private readonly HashSet<CpuQueue> _queues = [];
@@ -34,6 +36,7 @@ public sealed unsafe partial class CpuDevice : ISharingDevice
         options ??= new CpuDeviceOptions();
         CheckRange(options.Workers, 1, MaxWorkers, nameof(options.Workers));
         CheckRange(options.WorkerSpinMicroseconds, 0, 10_000, nameof(options.WorkerSpinMicroseconds));
+        CheckRange(options.InlineBytes, 0, MaxInlineBytes, nameof(options.InlineBytes));
         CheckRange(options.MaxBytes ?? long.MaxValue, 1, long.MaxValue, nameof(options.MaxBytes));
         ArgumentNullException.ThrowIfNull(options.Kernels);
         Kernels = [.. CpuKernelLibrary.All, .. options.Kernels];
@@ -43,6 +46,7 @@ public sealed unsafe partial class CpuDevice : ISharingDevice
         }
 
         _maxBytes = options.MaxBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        InlineBytes = options.InlineBytes;
         Workers = options.Workers;
         Name = $"cpu ({Workers} workers)";
         Team = new WorkerTeam(this, Workers, options.WorkerSpinMicroseconds);
@@ -68,6 +72,9 @@ public sealed unsafe partial class CpuDevice : ISharingDevice
 
     /// <summary>The most that <see cref="HostBytes"/> has been.</summary>
     public long HostBytesPeak => Volatile.Read(ref _hostBytes.Peak);
+
+    /// <summary>As <see cref="CpuDeviceOptions.InlineBytes"/>.</summary>
+    internal int InlineBytes { get; }
 
     internal CpuKernel[] Kernels { get; }
 

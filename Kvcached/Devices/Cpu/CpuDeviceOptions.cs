@@ -18,6 +18,12 @@ public sealed record CpuDeviceOptions
     /// </summary>
     public double WorkerSpinMicroseconds { get; init; } = 30;
 
+    /// <summary>
+    /// Bytes that a submission may copy, fill and carry to be run at once by the thread that submits it, where the queue has nothing else to do, what the submission
+    /// waits for has been reached and it launches no kernel: 0 to 65,536. That saves waking the queue's thread. 0: never.
+    /// </summary>
+    public int InlineBytes { get; init; } = 4096;
+
     /// <summary>Bytes that the device may hold, both kinds together; null for the memory that the process may use.</summary>
     public long? MaxBytes { get; init; }
 }

@@ -9,6 +9,8 @@ namespace Kvcached.Devices.Cpu;
 ///   Submit (one thread at a time)            the queue's thread
 ///   check, capture, publish, ring   ─────→   peek → wait all → run → signal → advance
 /// </code>
+/// Waking the thread costs more than a few small commands do. A submission that finds the chain empty, its points reached and its commands small is run by the submitting thread, and never
+/// published: the thread is then past everything that was, having signalled it, and begins nothing before the next record is published, which only the submitter does.
 /// Stopping: the stop flag is set, and then the bell that the thread may be asleep on is rung. The thread names that bell before it
 /// awaits it and looks at the flag after, so one of the two sees the other; what others may write, or this process only read, is looked at again anyhow.
 /// </summary>
@@ -60,6 +62,16 @@ internal sealed unsafe class CpuQueue : DeviceQueue
         CaptureWaits(waits, SubmissionRecord.WaitsOf(record));
         CaptureCommands(list, SubmissionRecord.CommandsOf(record), SubmissionRecord.PayloadOf(record));
         payload.CopyTo(new Span<byte>(SubmissionRecord.PayloadOf(record), payload.Length));
+        if (_chain.IsEmpty && IsSmall(record) && AreReached(record) && !_stop)
+        {
+            if (RunCommands(record))
+            {
+                SignalEnd(record);
+            }
+
+            return;
+        }
+
         _chain.Publish(bytes);
         _bell[0].Ring();
     }
@@ -175,10 +187,42 @@ internal sealed unsafe class CpuQueue : DeviceQueue
     {
         while (AwaitSubmission(out var record) && AwaitPoints(record) && RunCommands(record))
         {
-            record->SignalSlot->Signal(record->SignalValue);
-            record->SignalBell.Ring();
+            SignalEnd(record);
             _chain.Advance();
         }
+    }
+
+    private static void SignalEnd(SubmissionRecord* record)
+    {
+        record->SignalSlot->Signal(record->SignalValue);
+        record->SignalBell.Ring();
+    }
+
+    /// <summary>Whether the commands are so few bytes' work that whoever submits them does not notice.</summary>
+    private bool IsSmall(SubmissionRecord* record)
+    {
+        var left = (long)_device.InlineBytes;
+        var commands = SubmissionRecord.CommandsOf(record);
+        for (var i = 0; i < record->Commands && left >= 0; i++)
+        {
+            left = commands[i].Kind == CommandKind.Launch ? -1 : left - commands[i].Length - CommandRecord.Bytes;
+        }
+
+        return left >= 0 && _device.InlineBytes > 0;
+    }
+
+    private static bool AreReached(SubmissionRecord* record)
+    {
+        var waits = SubmissionRecord.WaitsOf(record);
+        for (var i = 0; i < record->Waits; i++)
+        {
+            if (waits[i].Slot->Value < waits[i].Value)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private bool AwaitSubmission(out SubmissionRecord* record)

@@ -40,6 +40,9 @@ internal sealed unsafe class SubmissionChain
     /// <summary>Records that are done with.</summary>
     internal long Consumed => Volatile.Read(ref _consumed);
 
+    /// <summary>Producer: whether all records that were handed over are done with.</summary>
+    internal bool IsEmpty => _published == Volatile.Read(ref _consumed);
+
     /// <summary>Producer: room for a record, 16-byte aligned, which the consumer does not see before <see cref="Publish"/>.</summary>
     internal SubmissionRecord* Reserve(int bytes)
     {
