@@ -11,32 +11,32 @@ public enum KvStepStatus
     /// Planned and committed: its begin point will be reached without further calls. Sequences that an earlier refusal marked are left out
     /// (<see cref="KvSequence.IsRefused"/>).
     /// </summary>
-    Accepted,
+    Accepted = 0,
 
     /// <summary>
     /// Does not fit now, and may once points are observed; it holds its lane until then. Later calls serve it, or refuse it where all that was
     /// under way has been observed and made no room: <see cref="KvLane.StatusOf"/> tells.
     /// </summary>
-    Busy,
+    Busy = 1,
 
     /// <summary>Refused: more than the client's share or the pool can ever hold. Its views are refused views.</summary>
-    NeverFits,
+    NeverFits = 2,
 
     /// <summary>Refused: does not fit, and nothing that is under way will change that. Its views are refused views.</summary>
-    NoRoom,
+    NoRoom = 3,
 
     /// <summary>Refused: its sequences need more than their tenant may ever hold. Its views are refused views.</summary>
-    OverQuota,
+    OverQuota = 4,
 
     /// <summary>Not begun: as many steps as the lane is deep have not been observed as ended. No step number was used; call again later.</summary>
-    TooManySteps,
+    TooManySteps = 5,
 
     /// <summary>The step number is too old, or no such step was begun.</summary>
-    Unknown,
+    Unknown = 6,
 
     /// <summary>
     /// Sent to a daemon, which has not answered yet. Kernels are enqueued as ever; <see cref="KvLane.StatusOf"/> tells what has become of it. Until then its tokens
     /// are counted.
     /// </summary>
-    Pending,
+    Pending = 7,
 }

@@ -27,6 +27,7 @@ internal static class ServeCommand
         (Setting("--device", "name", "The device: cpu."), nameof(ServeSettings.Device)),
         (Setting("--lease", "seconds", "How long a client may hold a step (default 60)."), nameof(ServeSettings.Lease)),
         (Setting("--on-lease", "action", "What becomes of a client past its lease: kill (default) or quarantine."), nameof(ServeSettings.OnLease)),
+        (Setting("--max-pinned", "fraction", "What one client has under way may keep so much of the pool from others (default 0.75)."), nameof(ServeSettings.MaxPinned)),
         (Setting("--max-clients", "count", "Clients at a time (default 64)."), nameof(ServeSettings.MaxClients)),
     ];
 

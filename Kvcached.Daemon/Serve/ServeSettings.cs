@@ -29,6 +29,9 @@ internal sealed class ServeSettings
     /// <summary>What becomes of a client past its lease: <c>kill</c> or <c>quarantine</c>.</summary>
     public string OnLease { get; set; } = "kill";
 
+    /// <summary>Fraction of the pool that what one client has under way may keep from others.</summary>
+    public double MaxPinned { get; set; } = 0.75;
+
     /// <summary>Clients at a time.</summary>
     public int MaxClients { get; set; } = 64;
 
@@ -61,6 +64,7 @@ internal sealed class ServeSettings
             ColdBytes = Named(nameof(Cold), () => SizeParser.Parse(Cold)),
             TableBytes = Named(nameof(Table), () => SizeParser.Parse(Table)),
             MaxClients = MaxClients,
+            MaxPinnedFraction = MaxPinned,
             Lease = double.TryParse(Lease, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and < 1e6
                 ? TimeSpan.FromSeconds(seconds)
                 : throw new UsageException($"Lease is '{Lease}'; it must be a number of seconds above 0."),

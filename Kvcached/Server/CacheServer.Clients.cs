@@ -29,7 +29,7 @@ internal sealed partial class CacheServer
         }
 
         var identity = new ClientIdentity(_nextNumber++, hello.Name, hello.Tenant, pid);
-        var client = _host.Engine.OpenClient((long)(_options.PoolBytes * _options.MaxPinnedFraction), tenant: tenant.State);
+        var client = _host.Engine.OpenClient((long)(_options.PoolBytes * _options.MaxPinnedFraction), (long)(_options.TableBytes * _options.MaxPinnedFraction), tenant.State);
         var session = new ClientSession(_host.Engine, client, areas, identity, tenant.Latencies, process, connection, _options.MaxSequences);
         _sessions.Add(session);
         Connected?.Invoke(identity);

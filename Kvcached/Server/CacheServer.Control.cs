@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using Kvcached.Engine;
 using Kvcached.Kernels;
 using Kvcached.Memory;
 using Kvcached.Protocol;
@@ -10,8 +11,6 @@ namespace Kvcached.Server;
 // What control messages ask for. All of this runs on the server's thread, but for what never changes.
 internal sealed partial class CacheServer
 {
-    private const int MaxModels = 256;
-
     private static readonly string _name = $"kvcached {Assembly.GetExecutingAssembly().GetName().Version?.ToString(3)}";
 
     public long PoolBytes => _options.PoolBytes;
@@ -42,7 +41,8 @@ internal sealed partial class CacheServer
     public ModelMessage RegisterModel(ClientSession session, RegisterModelMessage request)
     {
         KvCacheOptions.Check("layouts", request.Layouts.Length, 1, KvModel.MaxLayouts, 1);
-        KvCacheOptions.Check("models", session.Models + 1, 1, MaxModels, 1);
+        KvCacheOptions.Check("models", session.Models + 1, 1, ServerOptions.MaxModels, 1);
+        KvCacheOptions.Check("block sizes of all tenants", _host.Engine.State.Pool.Layouts + request.Layouts.Length, 1, ServerOptions.MaxPoolLayouts, 1);
         var layouts = Array.ConvertAll(request.Layouts, layout => (layout ?? throw new KvException(KvError.InvalidArgument, "A layout is null.")).ToLayout());
         var shapes = Array.ConvertAll(layouts, layout => layout.ToShape());
         var model = _host.Engine.RegisterModel(session.Client, shapes, KvLayout.WindowsOf(layouts));
@@ -62,6 +62,8 @@ internal sealed partial class CacheServer
         var options = new KvLaneOptions { Depth = request.Depth, MaxBatch = request.MaxBatch, MaxLayouts = request.MaxLayouts, MaxPages = request.MaxPages };
         options.Validate();
         session.CheckLane(options);
+        KvCacheOptions.Check("Depth × MaxBatch × MaxLayouts", (long)options.Depth * options.MaxBatch * options.MaxLayouts, 1, ServerOptions.MaxLaneViews, 1);
+        KvCacheOptions.Check("bytes of page tables", options.MaxPages == 0 ? 0 : PageTableRing.BytesOf(options), 0, ServerOptions.MaxPageTableBytes, 1);
         var (begin, end) = session.Areas.CreateTimelines(session.Lanes.Count, _host.Engine.NextLaneReached(TimelineKind.Begin), _host.Engine.NextLaneReached(TimelineKind.End));
         var lane = _host.OpenLane(session.Client, options, begin, end);
         session.AddLane(lane);

@@ -74,6 +74,7 @@ internal sealed partial class CacheServer : IDisposable
     /// <summary>Has something done on the server's thread, where the engine may be touched.</summary>
     public Task<T> PostAsync<T>(Func<T> work)
     {
+        ObjectDisposedException.ThrowIf(_stop, this);
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         _posted.Enqueue(() =>
         {
@@ -98,6 +99,9 @@ internal sealed partial class CacheServer : IDisposable
 #pragma warning disable RS0030 // Teardown: the thread ends with the turn that it is in.
         _thread.Join();
 #pragma warning restore RS0030
+
+        // Whoever waits for an answer gets one.
+        RunPosted();
         foreach (var session in _sessions)
         {
             session.Areas.Close();

@@ -23,6 +23,7 @@ internal sealed class ControlListener : IDisposable
     private readonly ServerOptions _options;
     private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly CancellationTokenSource _stop = new();
+    private int _connections;
     private bool _isBound;
 
     /// <summary>Binds the socket.</summary>
@@ -87,6 +88,14 @@ internal sealed class ControlListener : IDisposable
                 continue;
             }
 
+            if (Interlocked.Increment(ref _connections) > _options.MaxClients + ServerOptions.MoreConnections)
+            {
+                Interlocked.Decrement(ref _connections);
+                accepted.Dispose();
+                Refused?.Invoke(0, "there are as many connections as there may be");
+                continue;
+            }
+
             _ = ServeAsync(accepted);
         }
     }
@@ -127,6 +136,10 @@ internal sealed class ControlListener : IDisposable
         catch (Exception error) when (error is SocketException or ObjectDisposedException or OperationCanceledException or ProtocolException)
         {
             Refused?.Invoke(pid, error.Message);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _connections);
         }
     }
 

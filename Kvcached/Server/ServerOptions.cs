@@ -12,6 +12,21 @@ public sealed record ServerOptions
     /// <summary>Most clients at a time.</summary>
     public const int MostClients = 1024;
 
+    /// <summary>Connections at a time beside the clients', of tools.</summary>
+    internal const int MoreConnections = 64;
+
+    /// <summary>Models that one client may register.</summary>
+    internal const int MaxModels = 64;
+
+    /// <summary>Pairs of tenant and block size that the pool may have segments for. They stay for as long as the daemon runs.</summary>
+    internal const int MaxPoolLayouts = 1024;
+
+    /// <summary>Views that a lane may have: depth × batch × layouts.</summary>
+    internal const int MaxLaneViews = 1 << 20;
+
+    /// <summary>Bytes of page tables that a lane may have.</summary>
+    internal const long MaxPageTableBytes = 256 << 20;
+
     /// <summary>Path of the Unix socket.</summary>
     public required string Socket { get; init; }
 
@@ -36,8 +51,8 @@ public sealed record ServerOptions
     /// <summary>Lanes that one client may open.</summary>
     public int MaxLanes { get; init; } = 16;
 
-    /// <summary>Fraction of the pool that what one client has under way may keep from others.</summary>
-    public double MaxPinnedFraction { get; init; } = 1;
+    /// <summary>Fraction of the pool, and of the entry heap, that what one client has under way may keep from others: a step that needs more never fits.</summary>
+    public double MaxPinnedFraction { get; init; } = 0.75;
 
     /// <summary>How long a client may hold a step whose begin point has been reached, or live on with steps under way once it has been disconnected.</summary>
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(60);
