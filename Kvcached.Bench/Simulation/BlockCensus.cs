@@ -12,6 +12,7 @@ namespace Kvcached.Bench.Simulation;
 internal sealed class BlockCensus(EngineState state, SimulationCoverage coverage)
 {
     private readonly List<(int Number, BlockAddress Device, BlockCondition Condition, bool IsLive)> _resident = [];
+    private int _dying;
     private long _evicted;
     private long _compacted;
 
@@ -38,6 +39,7 @@ internal sealed class BlockCensus(EngineState state, SimulationCoverage coverage
     /// <summary>Notes what is on the device, before something that may make room.</summary>
     public void BeforeRoomIsMade()
     {
+        _dying = state.Dying.Count;
         _evicted = state.Counters.EvictedBlocks;
         _compacted = state.Counters.CompactedBlocks;
         _resident.Clear();
@@ -67,7 +69,8 @@ internal sealed class BlockCensus(EngineState state, SimulationCoverage coverage
     /// <summary>Counts what has been dropped since, and what has been moved to empty its segment: on the background queue, where no other move was asked for.</summary>
     public void AfterRoomWasMade()
     {
-        if (state.Counters.EvictedBlocks == _evicted && state.Counters.CompactedBlocks == _compacted)
+        // Where a client has been reclaimed since, blocks are gone that nobody dropped, and others may have their numbers.
+        if (state.Dying.Count < _dying || (state.Counters.EvictedBlocks == _evicted && state.Counters.CompactedBlocks == _compacted))
         {
             return;
         }

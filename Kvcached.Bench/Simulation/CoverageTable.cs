@@ -11,7 +11,7 @@ internal static class CoverageTable
     /// <summary>The same for a block whose copy out has been observed before the end of the step that wrote it: that lasts a turn or two.</summary>
     public const long PassingJudgedFrom = 3_000_000;
 
-    private static readonly SimulatedCommand[] _commands = [.. Enum.GetValues<SimulatedCommand>().Where(command => command is not (SimulatedCommand.Create or SimulatedCommand.Commit or SimulatedCommand.Compact or SimulatedCommand.Trim or SimulatedCommand.Limit))];
+    private static readonly SimulatedCommand[] _commands = [.. Enum.GetValues<SimulatedCommand>().Where(command => command is not (SimulatedCommand.Create or SimulatedCommand.Commit or SimulatedCommand.Compact or SimulatedCommand.Trim or SimulatedCommand.Limit or SimulatedCommand.Kill or SimulatedCommand.Condemn or SimulatedCommand.ProveGone))];
 
     /// <summary>What is wrong: pairs that were to be met and were not, if there were operations enough, and pairs that were met and cannot be.</summary>
     public static IReadOnlyList<string> Faults(SimulationCoverage coverage, long operations)
@@ -47,6 +47,7 @@ internal static class CoverageTable
             ("a unit of the pool that lost its memory", coverage.TrimmedUnits),
             ("a unit of the pool that got memory again", coverage.GrownAgainUnits),
             .. Enum.GetValues<WindowEvent>().Select(what => ($"a contiguous window that is {what}", coverage.Windows(what))),
+            .. Enum.GetValues<DeathEvent>().Select(what => ($"a death that is {what}", coverage.Deaths(what))),
         ];
         faults.AddRange(counts.Where(count => count.Count == 0 && operations >= JudgedFrom).Select(count => $"{count.What} was not met"));
         return faults;

@@ -24,6 +24,7 @@ internal sealed class EngineChecks(CacheEngine engine)
     public bool Run(IReadOnlyList<SimulatedClient> clients)
     {
         CheckLanes();
+        CheckFreeLanes();
         CheckPinned();
         if (++_operations % Interval != 0)
         {
@@ -73,6 +74,26 @@ internal sealed class EngineChecks(CacheEngine engine)
             if (lane is not null && (lane.Ended > lane.Planned || lane.Planned > lane.Begun || lane.Begun > lane.Ended + (ulong)lane.Depth))
             {
                 throw Broken($"Lane {lane.Number} of depth {lane.Depth} has begun {lane.Begun} steps, planned {lane.Planned}, ended {lane.Ended}.");
+            }
+        }
+
+        foreach (var client in _state.Dying)
+        {
+            if (client.Lanes.Exists(lane => lane.HasWaiting || _state.Reservation.Holder == lane))
+            {
+                throw Broken($"Client {client.Number} has been condemned, and has a step that waits, or the reservation.");
+            }
+        }
+    }
+
+    /// <summary>A lane's number that is free has left nothing: the lane that gets it starts with no bytes that wait for it.</summary>
+    private void CheckFreeLanes()
+    {
+        for (var lane = 1; lane < _state.Lanes.Count; lane++)
+        {
+            if (_state.Lanes[lane] is null && _state.Pool.PendingBytesOf(lane) + _state.Rows.Pool.PendingBytesOf(lane) + _state.Cold.Pool.PendingBytesOf(lane) is > 0 and var bytes)
+            {
+                throw Broken($"Lane {lane} has ended, and {bytes} bytes are counted as waiting for it.");
             }
         }
     }
@@ -278,6 +299,10 @@ internal sealed class EngineChecks(CacheEngine engine)
             }
         }
     }
+
+    /// <summary>A client that has been condemned is told so.</summary>
+    /// <exception cref="InvalidOperationException">It is not.</exception>
+    public void ExpectRefusal(SimulatedClient client, SequenceHandle handle) => ExpectError(KvError.Disconnected, client, handle);
 
     private void ExpectError(KvError error, SimulatedClient client, SequenceHandle handle, bool isExempt = false)
     {

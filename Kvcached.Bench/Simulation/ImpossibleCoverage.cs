@@ -8,6 +8,7 @@ public static class ImpossibleCoverage
         (pair => pair.Command is SimulatedCommand.Create, "it makes a sequence, and meets none"),
         (pair => pair.Command is SimulatedCommand.Commit, "it tells token ids, and touches no block"),
         (pair => pair.Command is (SimulatedCommand.Compact or SimulatedCommand.Trim), "it is about the pool, and names no block"),
+        (pair => pair.Command is (SimulatedCommand.Kill or SimulatedCommand.Condemn or SimulatedCommand.ProveGone), "it is about a client, and names no block"),
         (pair => pair.Command is SimulatedCommand.Empty && pair.Condition is (BlockCondition.None or BlockCondition.Leaving or BlockCondition.Cold), "it moves what is on the device"),
         (pair => pair.Command is SimulatedCommand.Empty && pair.Condition is (BlockCondition.WrittenDirty or BlockCondition.WrittenCleaning or BlockCondition.WrittenClean), "it leaves a block alone whose writer has not been observed"),
         (pair => pair.Command is SimulatedCommand.MakeRoom && pair.Condition is (BlockCondition.None or BlockCondition.Leaving or BlockCondition.Cold), "it drops what is on the device"),

@@ -177,6 +177,7 @@ internal static class SimulateCommand
             json.WriteNumber("grown_units", coverage.GrownUnits);
             json.WriteNumber("grown_again_units", coverage.GrownAgainUnits);
             WriteWindows(json, coverage);
+            WriteDeaths(json, coverage);
             WriteMix(json, coverage);
             WriteCoverage(json, coverage);
             if (violation is { } seed)
@@ -196,6 +197,17 @@ internal static class SimulateCommand
         foreach (var what in Enum.GetValues<WindowEvent>())
         {
             json.WriteNumber(what.ToString(), coverage.Windows(what));
+        }
+
+        json.WriteEndObject();
+    }
+
+    private static void WriteDeaths(Utf8JsonWriter json, SimulationCoverage coverage)
+    {
+        json.WriteStartObject("deaths");
+        foreach (var what in Enum.GetValues<DeathEvent>())
+        {
+            json.WriteNumber(what.ToString(), coverage.Deaths(what));
         }
 
         json.WriteEndObject();

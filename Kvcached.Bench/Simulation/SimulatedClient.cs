@@ -1,13 +1,17 @@
 using Kvcached.Devices;
 using Kvcached.Engine;
+using Kvcached.Kernels;
 
 namespace Kvcached.Bench.Simulation;
 
 /// <summary>A lane of a simulated client, and the queue that its kernels run on.</summary>
-internal sealed class SimulatedLane(LaneState state, DeviceQueue queue)
+internal sealed class SimulatedLane(LaneState state, DeviceQueue queue, KvShape[] shapes)
 {
     public readonly LaneState State = state;
     public readonly DeviceQueue Queue = queue;
+
+    /// <summary>Shapes of the layouts of its client's model.</summary>
+    public readonly KvShape[] Shapes = shapes;
 
     /// <summary>Steps that wait in the engine, oldest first.</summary>
     public readonly Queue<SimulatedStep> Waiting = new();
@@ -19,13 +23,17 @@ internal sealed class SimulatedClient(ClientState state, int model, int layouts,
     public readonly ClientState State = state;
     public readonly int Model = model;
     public readonly int Layouts = layouts;
+    public readonly ClientSetup Setup = setup;
     public readonly List<SimulatedLane> Lanes = [];
+
+    /// <summary>Whether its kernels have stopped for good; the host need not know.</summary>
+    public bool IsKilled;
 
     /// <summary>Its sequences, each in a slot of its own: what becomes of one leaves the others where they are.</summary>
     public readonly SimulatedSequence?[] Slots = new SimulatedSequence?[ProgramSetup.MaxSequences];
 
     /// <summary>Whether sequences may have contiguous windows for a layout.</summary>
-    public bool CanHaveWindow(int layout) => setup.HasWindows && setup.Layouts[layout].Window == 0;
+    public bool CanHaveWindow(int layout) => Setup.HasWindows && Setup.Layouts[layout].Window == 0;
 
     /// <summary>The first sequence from a slot on, around to it.</summary>
     public SimulatedSequence? Find(int slot)

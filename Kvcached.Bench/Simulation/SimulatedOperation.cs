@@ -33,7 +33,7 @@ public readonly record struct SimulatedOperation
     /// </summary>
     public bool EndsEarly { get; init; }
 
-    /// <summary>How far a truncate or a commit goes, which blocks a move takes, and what limits the client's tenant gets.</summary>
+    /// <summary>How far a truncate or a commit goes, which blocks a move takes, what limits the client's tenant gets, and which of the condemned clients is proved gone.</summary>
     public int Amount { get; init; }
 
     /// <summary>Before: the host does not read the timelines.</summary>

@@ -57,15 +57,66 @@ public sealed record SimulatedProgram
         return new SimulatedProgram
         {
             Setup = setup,
-            Operations = DrawWithLimits(DrawWithPoolOperations(
-                DrawWithWindows(
-                    DrawWithHaste(DrawWithOrder(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 24)), new SimRandom(seed, stream: 23)),
-                    setup.Clients,
-                    new SimRandom(seed, stream: 13)),
-                new SimRandom(seed, stream: 21),
-                burst), setup, new SimRandom(seed, stream: 26)),
+            Operations = DrawWithDeaths(
+                DrawWithLimits(
+                    DrawWithPoolOperations(
+                        DrawWithWindows(
+                            DrawWithHaste(DrawWithOrder(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 24)), new SimRandom(seed, stream: 23)),
+                            setup.Clients,
+                            new SimRandom(seed, stream: 13)),
+                        new SimRandom(seed, stream: 21),
+                        burst),
+                    setup,
+                    new SimRandom(seed, stream: 26)),
+                new SimRandom(seed, stream: 27),
+                clients,
+                burst),
             Limit = operations,
         };
+    }
+
+    /// <summary>
+    /// Lets clients die in one of three programs, after one operation in 32 to 256, most of them the one that the operation was of: killed, noticed some operations later and proved gone some more after that; or
+    /// condemned while they live; some proved gone at once.
+    /// </summary>
+    private static IEnumerable<SimulatedOperation> DrawWithDeaths(IEnumerable<SimulatedOperation> operations, SimRandom random, int clients, int burst)
+    {
+        var rate = random.OneIn(3) ? 32 << random.Next(4) : 0;
+        var (killed, condemned) = (-1, 0);
+        foreach (var operation in operations)
+        {
+            yield return operation;
+            if (rate == 0)
+            {
+                continue;
+            }
+
+            var death = new SimulatedOperation { Client = killed, Amount = random.Next(1 << 16), SkipsTurn = random.OneIn(2), Slices = DrawSlices(ref random, burst) };
+            if (killed >= 0 && random.OneIn(4))
+            {
+                (killed, condemned) = (-1, condemned + 1);
+                yield return death with { Command = SimulatedCommand.Condemn };
+            }
+            else if (condemned > 0 && random.OneIn(8))
+            {
+                condemned--;
+                yield return death with { Command = SimulatedCommand.ProveGone, Client = 0 };
+            }
+            else if (killed < 0 && condemned < 2 && random.OneIn(rate))
+            {
+                var client = random.OneIn(4) ? random.Next(clients) : operation.Client;
+                if (random.OneIn(3))
+                {
+                    condemned++;
+                    yield return death with { Command = SimulatedCommand.Condemn, Client = client };
+                }
+                else
+                {
+                    killed = client;
+                    yield return death with { Command = SimulatedCommand.Kill, Client = client };
+                }
+            }
+        }
     }
 
     /// <summary>

@@ -51,6 +51,15 @@ public enum SimulatedCommand
     /// <summary>Closes one.</summary>
     CloseWindow,
 
+    /// <summary>A client dies: its kernels stop where they are.</summary>
+    Kill,
+
+    /// <summary>A client is condemned, dead or not, and another takes its place.</summary>
+    Condemn,
+
+    /// <summary>A client that is condemned is proved gone.</summary>
+    ProveGone,
+
     /// <summary>What steps and transfers do to others: a block is dropped to make room.</summary>
     MakeRoom,
 
@@ -69,6 +78,7 @@ public sealed class SimulationCoverage
 
     private readonly long[] _operations = new long[_commands];
     private readonly long[] _windows = new long[Enum.GetValues<WindowEvent>().Length];
+    private readonly long[] _deaths = new long[Enum.GetValues<DeathEvent>().Length];
     private readonly long[] _met = new long[_commands * _states * 2];
 
     /// <summary>Steps that were refused.</summary>
@@ -122,6 +132,9 @@ public sealed class SimulationCoverage
     /// <summary>How often something happened to contiguous windows.</summary>
     public long Windows(WindowEvent what) => _windows[(int)what];
 
+    /// <summary>How often something was so when a client died.</summary>
+    public long Deaths(DeathEvent what) => _deaths[(int)what];
+
     /// <summary>How often a command met a state.</summary>
     public long Met(SimulatedCommand command, BlockCondition state, bool isLive) => _met[IndexOf(command, state, isLive)];
 
@@ -130,6 +143,9 @@ public sealed class SimulationCoverage
 
     /// <summary>Counts what happened to contiguous windows.</summary>
     public void Count(WindowEvent what, long times = 1) => _windows[(int)what] += times;
+
+    /// <summary>Counts what was so when a client died.</summary>
+    public void Count(DeathEvent what, bool isSo) => _deaths[(int)what] += isSo ? 1 : 0;
 
     /// <summary>Counts a block that a command meets.</summary>
     public void Meet(SimulatedCommand command, BlockCondition state, bool isLive) => _met[IndexOf(command, state, isLive)]++;
@@ -145,6 +161,11 @@ public sealed class SimulationCoverage
         for (var i = 0; i < _windows.Length; i++)
         {
             _windows[i] += other._windows[i];
+        }
+
+        for (var i = 0; i < _deaths.Length; i++)
+        {
+            _deaths[i] += other._deaths[i];
         }
 
         for (var i = 0; i < _met.Length; i++)

@@ -1,3 +1,4 @@
+using Kvcached.Engine;
 using Kvcached.Memory;
 
 namespace Kvcached.Bench.Simulation;
@@ -16,10 +17,15 @@ public sealed partial class SimulationRun
             SwitchStall(_stalled);
         }
 
-        if ((_lost is not null && !TryCheckLiveness(_lost)) || !TryDrain())
+        // With a client that has stalled, or one that was condemned and stays so, the others go on.
+        var lost = _lost ?? _dying.Find(client => client.State.Life == ClientLife.Condemned);
+        EndDying(except: lost);
+        if ((lost is not null && !TryCheckLiveness(lost)) || !TryDrain())
         {
             return;
         }
+
+        CheckReclaimed();
 
         foreach (var client in _clients)
         {

@@ -27,6 +27,11 @@ public sealed partial class SimulationRun
             return Limit(client, operation.Amount);
         }
 
+        if (operation.Command is SimulatedCommand.Kill or SimulatedCommand.Condemn or SimulatedCommand.ProveGone)
+        {
+            return EndClient(operation, client);
+        }
+
         if (client.Find(operation.Slot) is not { } sequence)
         {
             _options.Log?.Write(" nothing");
@@ -157,7 +162,12 @@ public sealed partial class SimulationRun
             lane.Waiting.Enqueue(step);
         }
 
-        if (endsEarly)
+        if (client.IsKilled)
+        {
+            // What the client had asked for before it died; its kernels are past running.
+            _sim.Promise(new TimelinePoint(_host.Timeline(lane.State.Number, TimelineKind.End), step.Number));
+        }
+        else if (endsEarly)
         {
             _commands.Clear();
             lane.Queue.Submit([], _commands, new TimelinePoint(_host.Timeline(lane.State.Number, TimelineKind.End), step.Number));

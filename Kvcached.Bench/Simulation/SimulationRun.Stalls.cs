@@ -1,3 +1,5 @@
+using Kvcached.Engine;
+
 namespace Kvcached.Bench.Simulation;
 
 // Clients whose kernels make no progress, for a while or for ever.
@@ -11,6 +13,11 @@ public sealed partial class SimulationRun
 
     private void Stall(in SimulatedOperation operation, SimulatedClient client, SimulatedLane lane)
     {
+        if (client.IsKilled)
+        {
+            return;
+        }
+
         if (operation.SwitchesStall)
         {
             SwitchStall(lane);
@@ -42,8 +49,8 @@ public sealed partial class SimulationRun
     }
 
     /// <summary>
-    /// With one client stalled, and all else at rest, checks what the others wait for, and what a trim leaves when they have freed everything; then lets the
-    /// client go on. False if there is no rest.
+    /// With one client stalled or condemned, and all else at rest, checks what the others wait for, and what a trim leaves when they have freed everything; then lets the
+    /// client go on, or proves it gone. False if there is no rest.
     /// </summary>
     private bool TryCheckLiveness(SimulatedClient lost)
     {
@@ -69,7 +76,15 @@ public sealed partial class SimulationRun
 
         // Compaction for the trim has moved the client's blocks: what they left counts, too.
         LivenessCheck.Run(state, lost.State);
-        lost.Lanes.ForEach(lane => _sim.Resume(lane.Queue));
+        if (lost.State.Life == ClientLife.Condemned)
+        {
+            ProveGone(lost);
+        }
+        else
+        {
+            lost.Lanes.ForEach(lane => _sim.Resume(lane.Queue));
+        }
+
         _lost = null;
         return true;
     }

@@ -27,7 +27,6 @@ public sealed partial class SimulationRun : IDisposable
     private readonly EngineChecks _checks;
     private readonly DeviceKernel _kernel;
     private readonly List<SimulatedClient> _clients = [];
-    private readonly List<KvShape[]> _shapes = [];
     private readonly List<SimulatedStep> _steps = [];
     private readonly List<SimulatedSequence> _settling = [];
     private readonly SimulationCoverage _coverage = new();
@@ -38,6 +37,7 @@ public sealed partial class SimulationRun : IDisposable
     private readonly List<TenantState> _tenants = [];
     private readonly CommandList _commands = new();
     private uint _nextVersion;
+    private int _opened;
     private int _planned;
     private int _read;
     private string? _inconclusive;
@@ -56,7 +56,7 @@ public sealed partial class SimulationRun : IDisposable
             ForgetsOrder = DroppedOrder.QueueOrdersOf(options.Dropped),
             ForgetsObservation = DroppedOrder.ObservedOf(options.Dropped),
             Trace = options.Trace,
-            Kernels = [new StepKernel(step => _steps[(int)step], step => _shapes[step.Lane.State.Client.Number], setup.Tenants.Count > 0), new PageTableKernel(), .. WindowKernel.All],
+            Kernels = [new StepKernel(step => _steps[(int)step], setup.Tenants.Count > 0), new PageTableKernel(), .. WindowKernel.All],
         });
         _dropping = new WaitDroppingDevice(_sim, DroppedOrder.WaitsOf(options.Dropped));
         _host = new EngineHost(_dropping, new EngineSizes
@@ -102,6 +102,10 @@ public sealed partial class SimulationRun : IDisposable
         {
             var violation = exception.Violation;
             return run.Result($"{violation.Kind} {Unnumbered(violation.Memory)}".TrimEnd(), $"{violation.Kind}: {exception.Message}");
+        }
+        catch (SimFullException exception)
+        {
+            run._inconclusive = exception.Message;
         }
         catch (Exception exception) when (exception is not OutOfMemoryException)
         {
@@ -163,7 +167,7 @@ public sealed partial class SimulationRun : IDisposable
         };
     }
 
-    private void AddClient(ClientSetup setup)
+    private SimulatedClient OpenClient(ClientSetup setup)
     {
         var engine = _host.Engine;
         var share = Math.Max(UnitBytes, engine.State.Options.Pool.Bytes / _program.Setup.Clients.Count);
@@ -189,19 +193,19 @@ public sealed partial class SimulationRun : IDisposable
         }
 
         var client = new SimulatedClient(state, engine.RegisterModel(state, shapes, windows), shapes.Length, setup);
-        _shapes.Add(shapes);
         foreach (var depth in setup.LaneDepths)
         {
             var lane = _host.OpenLane(state, new KvLaneOptions { Depth = depth, MaxBatch = ProgramSetup.MaxBatch, MaxLayouts = 2, MaxPages = setup.HasPageTables ? MaxPages : 0, Windows = setup.HasWindows });
             // The client's own queue: no wait of the engine's stands on it that could be dropped.
-            client.Lanes.Add(new SimulatedLane(lane, _sim.CreateQueue($"lane {lane.Number} compute")));
+            client.Lanes.Add(new SimulatedLane(lane, _sim.CreateQueue($"lane {lane.Number} compute"), shapes));
         }
 
-        _clients.Add(client);
+        _opened++;
+        return client;
     }
 
-    /// <summary>Lanes are opened client by client, so what is made for a lane is the newest client's.</summary>
-    private int OwnerOf(string label) => label.StartsWith("lane", StringComparison.Ordinal) ? _clients.Count : SimDevice.Background;
+    /// <summary>Lanes are opened client by client, so what is made for a lane is the newest client's. Owners are numbered as they come, since numbers of clients come back.</summary>
+    private int OwnerOf(string label) => label.StartsWith("lane", StringComparison.Ordinal) ? _opened : SimDevice.Background;
 
     private void RunProgram()
     {
@@ -212,7 +216,7 @@ public sealed partial class SimulationRun : IDisposable
 
         foreach (var client in _program.Setup.Clients)
         {
-            AddClient(client);
+            _clients.Add(OpenClient(client));
         }
 
         if (_options.Log is { } log)
@@ -286,6 +290,7 @@ public sealed partial class SimulationRun : IDisposable
         _census.AfterRoomWasMade();
         _checks.AfterTurn();
         _presence.Look();
+        _dying.RemoveAll(client => client.State.Life == ClientLife.Reclaimed);
         Settle();
     }
 }

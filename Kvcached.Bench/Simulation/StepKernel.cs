@@ -26,7 +26,7 @@ internal readonly struct StepKernelArguments
 /// are found by them alone: by the block table to read, by the CSR form to write. Where the sequence has a contiguous window, tokens are read in window
 /// and blocks, and written to the window: what stores them stands behind.
 /// </summary>
-internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<SimulatedStep, KvShape[]> shapesOf, bool looksAtAll) : SimKernel("step")
+internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, bool looksAtAll) : SimKernel("step")
 {
     /// <summary>Bits of a stamp that tell its tenant.</summary>
     private const ulong TenantMask = 0xFF;
@@ -35,7 +35,7 @@ internal sealed class StepKernel(Func<long, SimulatedStep> stepOf, Func<Simulate
     {
         ref readonly var arguments = ref context.ArgumentsAs<StepKernelArguments>();
         var step = stepOf(arguments.Step);
-        var shapes = shapesOf(step);
+        var shapes = step.Lane.Shapes;
         var part = slice >> 1;
         var item = part / shapes.Length;
         var layout = part % shapes.Length;

@@ -100,6 +100,21 @@ public class SimHostTests
     }
 
     [Fact]
+    public void Points_of_a_queue_that_was_killed_may_be_waited_for_since_whoever_proves_the_death_signals_them()
+    {
+        using var rig = new SimRig(1);
+        rig.Submit(rig.A, new(rig.TimeA, 1));
+        rig.Submit(rig.A, new(rig.TimeA, 2));
+        rig.Device.Kill(rig.A);
+        rig.Submit(rig.B, new(rig.TimeB, 1), null, new WaitPoint(rig.TimeA, 2));
+        rig.Device.RunUntilIdle();
+        Assert.Equal(0UL, rig.Device.Peek(rig.TimeB));
+        rig.TimeA.Signal(2);
+        rig.Device.RunUntilIdle();
+        Assert.Equal(1UL, rig.Device.Peek(rig.TimeB));
+    }
+
+    [Fact]
     public void Memory_that_was_discarded_may_be_touched_by_what_is_submitted_after_it_came_back()
     {
         static void Program(SimRig rig, bool populate, bool submitFirst)

@@ -118,7 +118,7 @@ public class SimRunTests
 
         var open = Enumerable.Range(0, 63).Select(i => device.CreateQueue($"open {i}")).ToList();
         Assert.Equal(63, open.Count);
-        Assert.Throws<InvalidOperationException>(() => device.CreateQueue("one more"));
+        Assert.Throws<SimFullException>(() => device.CreateQueue("one more"));
     }
 
     [Fact]

@@ -50,6 +50,9 @@ public class DeathTests
 
         _rig.Engine.ProveGone(dead.Client);
         _rig.Engine.Turn();
+        Assert.Equal((ClientLife.Gone, KvStepStatus.Busy), (dead.Client.Life, CacheEngine.StatusOf(other.Lane, 1)));
+
+        _rig.ObserveEnd(dead.Lane, 1);
         Assert.Equal((ClientLife.Reclaimed, KvStepStatus.Accepted), (dead.Client.Life, CacheEngine.StatusOf(other.Lane, 1)));
     }
 
@@ -84,8 +87,11 @@ public class DeathTests
         Assert.Equal((0UL, 0UL, 0), (dead.Lane.Begun, dead.Lane.Planned, _rig.StateOf(sequence).WaitingSteps));
     }
 
-    [Fact]
-    public void Ends_that_are_signalled_in_place_of_a_client_that_is_gone_do_not_count_before_its_transfers_are_over()
+    [Theory]
+    [InlineData(TimelineKind.Begin, TimelineKind.Out, TimelineKind.In)]
+    [InlineData(TimelineKind.Out, TimelineKind.In, TimelineKind.Begin)]
+    [InlineData(TimelineKind.In, TimelineKind.Begin, TimelineKind.Out)]
+    public void A_client_that_is_gone_keeps_what_it_has_until_its_steps_and_transfers_are_over_in_whichever_order(params object[] order)
     {
         var dead = Party.Open(_rig);
         var (live, cleaned, evicted) = (dead.Create(), dead.CreateIdle(2), dead.CreateIdle(2));
@@ -93,18 +99,18 @@ public class DeathTests
         _rig.ObserveTransfers();
         _rig.Accept(dead.Lane, (live, 4));
         Assert.Equal((2, 2), (_rig.Engine.Transfers.Clean(dead.Lane, cleaned), _rig.Engine.Transfers.Prefetch(dead.Lane, evicted)));
-        var (step, lane) = (dead.Lane.Planned, dead.Lane.Number);
-        Point[] transfers = [dead.Lane.BeginOf(step), new(Point.TimelineOf(lane, TimelineKind.Out), dead.Lane.OutValue), new(Point.TimelineOf(lane, TimelineKind.In), dead.Lane.InValue)];
+        var (lane, step) = (dead.Lane.Number, dead.Lane.Planned);
 
+        // All ends are signalled, and none counts before its step has begun.
         _rig.Engine.ProveGone(dead.Client);
         _rig.Engine.Observe(Point.TimelineOf(lane, TimelineKind.End), step + (1UL << 40));
 
-        foreach (var transfer in transfers)
+        foreach (TimelineKind kind in order)
         {
-            Assert.Equal((ClientLife.Gone, true), (dead.Client.Life, dead.Client.HasLive));
-            Assert.False(_rig.Engine.State.Timelines.IsObserved(dead.Lane.EndOf(step)));
+            Assert.Equal(ClientLife.Gone, dead.Client.Life);
             Assert.True(_rig.Engine.State.Pool.UsedBytes >= 5 * EngineRig.BlockBytes);
-            _rig.Observe(transfer);
+            Assert.Equal(_rig.Engine.State.Timelines.IsObserved(dead.Lane.BeginOf(step)), _rig.Engine.State.Timelines.IsObserved(dead.Lane.EndOf(step)));
+            _rig.Observe(new Point(Point.TimelineOf(lane, kind), kind switch { TimelineKind.Begin => step, TimelineKind.In => dead.Lane.InValue, _ => dead.Lane.OutValue }));
         }
 
         Assert.Equal(ClientLife.Reclaimed, dead.Client.Life);
@@ -138,9 +144,8 @@ public class DeathTests
         Assert.Equal(2 * EngineRig.BlockBytes, _rig.Engine.State.Pool.PendingBytesOf(dead.Lane.Number));
 
         // The step ends with its client; the moves, of the blocks and from the bytes that it read, are under way.
-        _rig.Observe(dead.Lane.BeginOf(2));
         _rig.Engine.ProveGone(dead.Client);
-        _rig.Engine.Turn();
+        _rig.ObserveEnd(dead.Lane, 2);
 
         Assert.Equal(ClientLife.Reclaimed, dead.Client.Life);
         Assert.Equal((0L, 0L, 4), (_rig.Engine.State.Pool.PendingBytesOf(dead.Lane.Number), _rig.Engine.State.Pool.UsedBytes, _rig.Engine.State.Pool.PendingCount));
@@ -160,7 +165,7 @@ public class DeathTests
         _rig.ObserveTransfers();
         Point[] stale = [dead.Lane.BeginOf(3), dead.Lane.EndOf(3), new(Point.TimelineOf(dead.Lane.Number, TimelineKind.In), dead.Lane.InValue), new(Point.TimelineOf(dead.Lane.Number, TimelineKind.Out), dead.Lane.OutValue)];
         _rig.Engine.ProveGone(dead.Client);
-        _rig.Engine.Turn();
+        _rig.ObserveEnd(dead.Lane, 3);
 
         var born = Party.Open(_rig);
 
@@ -206,7 +211,7 @@ public class DeathTests
             Assert.Equal(party.Lane.Planned, party.Lane.Begun);
             _rig.ObserveTransfers();
             _rig.Engine.ProveGone(party.Client);
-            _rig.Engine.Turn();
+            _rig.ObserveEnd(party.Lane, party.Lane.Planned);
             Assert.Equal(ClientLife.Reclaimed, party.Client.Life);
             var state = _rig.Engine.State;
             var now = (state.Clients.Count, state.Lanes.Count, state.Models.Count, state.Sequences.All.Length);

@@ -74,7 +74,18 @@ public sealed class KeptProgramTests
             {"Command":"Step","Tokens":16843009,"SkipsTurn":true}]}
         """;
 
+    private const string EndOfADeadStepBeforeItsBegin = """
+        {"Setup":{"Seed":14,"PoolUnits":1,"ColdUnits":1,"TableUnits":5,"Clients":[{"Layouts":[{"TokenBytes":64,"TokensPerBlock":8}],"LaneDepths":[4]}]},"Operations":[
+            {"Command":"Create","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Evict","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Step","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Kill","Tokens":16843009,"SkipsTurn":true},
+            {"Command":"Clean","Tokens":16843009,"SkipsTurn":true}]}
+        """;
+
     [Theory]
+    [InlineData(EndOfADeadStepBeforeItsBegin, "EndsOfTheGoneSignalledEarly", "Race pool")]
     [InlineData(WindowOfABusyStep, "WindowNotListed", "InvalidOperationException Client # has stalled and keeps # bytes and # of rows from others; step # of lane #, of client #, waits although it fits beside that.")]
     [InlineData(WindowMovedBack, "WindowLeavesEntry", "Content")]
     [InlineData(TruncateOfACommittedWaitingStep, "TokensStayCommitted", "KvException # token ids, but only -# of the sequence's # tokens have not been committed.")]

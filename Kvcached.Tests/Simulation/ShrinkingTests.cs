@@ -17,7 +17,7 @@ public sealed class ShrinkingTests(ITestOutputHelper output)
     private const int Operations = 2000;
     private const int Clients = 3;
     private const int FewCommands = 12;
-    private const int Candidates = 16;
+    private const int Candidates = 32;
 
     [Theory]
     [InlineData("ViewSlotReusedEarly")]

@@ -86,8 +86,8 @@ internal sealed class CacheEngine
     public void Condemn(ClientState client) => _deaths.Condemn(client);
 
     /// <summary>
-    /// The host has proved that no kernel of a client writes any more, and from now on signals the ends of its steps in its place. Condemns the client, if it has not been. Turns to come
-    /// reclaim all that it has, once its transfers are over: <see cref="ClientState.Life"/> tells, and <see cref="ISubmitter.Close"/> is called for each lane.
+    /// The host has proved that no kernel of a client writes any more, and from now on signals the end of each of its steps in its place, once that has begun. Condemns the client, if it has not
+    /// been. Turns to come reclaim all that it has, once its steps and transfers are over: <see cref="ClientState.Life"/> tells, and <see cref="ISubmitter.Close"/> is called for each lane.
     /// </summary>
     public void ProveGone(ClientState client) => _deaths.ProveGone(client);
 
@@ -129,7 +129,7 @@ internal sealed class CacheEngine
     public ulong NextLaneReached(TimelineKind kind)
     {
         State.Timelines.EnsureLane(NextLane);
-        return State.Timelines.Observed(Point.TimelineOf(NextLane, kind));
+        return RuleFaults.Is(RuleFault.ReusedLaneBeginsAtZero) ? 0 : State.Timelines.Observed(Point.TimelineOf(NextLane, kind));
     }
 
     /// <summary>Asked before anything is made for a lane.</summary>
@@ -235,19 +235,12 @@ internal sealed class CacheEngine
         }
     }
 
-    /// <summary>
-    /// A client may signal what it likes: a step whose begin has not been observed has not ended, and its publish may be yet to run. What is signalled in place of a client that is
-    /// gone does not count before that is reclaimed.
-    /// </summary>
+    /// <summary>A client may signal what it likes: a step whose begin has not been observed has not ended, and its publish may be yet to run.</summary>
     private ulong EndedUpTo(LaneState lane)
     {
-        if (lane.Client.Life == ClientLife.Gone)
-        {
-            return lane.Ended;
-        }
-
         var begun = State.Timelines.Observed(Point.TimelineOf(lane.Number, TimelineKind.Begin));
         return RuleFaults.Is(RuleFault.EndCountedFromBegin) ? begun
+            : RuleFaults.Is(RuleFault.EndsOfTheGoneCountedEarly) && lane.Client.Life == ClientLife.Gone ? lane.Planned
             : RuleFaults.Is(RuleFault.EndBeforeBegin) ? lane.Signalled
             : Math.Min(lane.Signalled, begun);
     }

@@ -4,12 +4,12 @@ using Kvcached.Memory;
 namespace Kvcached.Engine;
 
 /// <summary>
-/// Ends clients (I9). What another may hurt itself by is kept until nothing of the client can write any more, be it kernels of its own or
-/// transfers that wait for them.
+/// Ends clients (I9). Nothing of a client is anyone's until nothing of it can write any more, be it kernels of its own or transfers that wait for them: one that is gone runs to its
+/// end as if its kernels did nothing.
 /// <code>
 ///   Condemn     no more commands; what waits is dropped; nothing is freed, live steps stay live
-///   ProveGone   the host has proved that no kernel of it writes any more, and signals its ends in its place
-///   drained     In, Out and Begin of its lanes are observed up to the last value enqueued: only now do its ends count
+///   ProveGone   the host has proved that no kernel of it writes any more, and signals each end once the step has begun
+///   over        In, Out, Begin and End of its lanes are observed up to the last value enqueued
 ///   Reclaim     sequences, models, lanes, client; their numbers may be others'
 /// </code>
 /// </summary>
@@ -22,12 +22,19 @@ internal sealed class ClientDeaths(EngineState state, SequenceCommands sequences
             return;
         }
 
-        client.Life = ClientLife.Condemned;
+        client.Life = RuleFaults.Is(RuleFault.ReclaimedBeforeProof) ? ClientLife.Gone : ClientLife.Condemned;
         state.Dying.Add(client);
         foreach (var lane in client.Lanes)
         {
-            sequences.DropWaiting(lane);
-            state.Reservation.Release(lane);
+            if (!RuleFaults.Is(RuleFault.WaitingStepOutlivesClient))
+            {
+                sequences.DropWaiting(lane);
+            }
+
+            if (!RuleFaults.Is(RuleFault.ReservationOfTheDead))
+            {
+                state.Reservation.Release(lane);
+            }
         }
     }
 
@@ -40,13 +47,13 @@ internal sealed class ClientDeaths(EngineState state, SequenceCommands sequences
         }
     }
 
-    /// <summary>Reclaims the clients that are gone and whose transfers are over.</summary>
+    /// <summary>Reclaims the clients that are gone and whose steps and transfers are over.</summary>
     public void Run()
     {
         for (var i = state.Dying.Count - 1; i >= 0; i--)
         {
             var client = state.Dying[i];
-            if (client.Life == ClientLife.Gone && IsDrained(client))
+            if (client.Life == ClientLife.Gone && (IsOver(client) || RuleFaults.Is(RuleFault.ReclaimedBeforeDrained)))
             {
                 state.Dying.RemoveAt(i);
                 Reclaim(client);
@@ -54,11 +61,11 @@ internal sealed class ClientDeaths(EngineState state, SequenceCommands sequences
         }
     }
 
-    private bool IsDrained(ClientState client)
+    private bool IsOver(ClientState client)
     {
         foreach (var lane in client.Lanes)
         {
-            if (!state.IsDrained(lane))
+            if (lane.HasLive || !state.IsDrained(lane))
             {
                 return false;
             }
@@ -69,17 +76,6 @@ internal sealed class ClientDeaths(EngineState state, SequenceCommands sequences
 
     private void Reclaim(ClientState client)
     {
-        foreach (var lane in client.Lanes)
-        {
-            if (lane.Planned > 0)
-            {
-                state.Timelines.Observe(Point.TimelineOf(lane.Number, TimelineKind.End), lane.Planned);
-            }
-
-            sequences.EndSteps(lane);
-            state.UnpinTransfers(lane);
-        }
-
         foreach (var sequence in state.Sequences.All)
         {
             if (sequence.InUse && sequence.Client == client.Number)

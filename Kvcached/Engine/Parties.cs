@@ -14,7 +14,7 @@ internal enum ClientLife
     /// <summary>No more of them are: it has died, or is to. Its live steps may go on writing.</summary>
     Condemned,
 
-    /// <summary>It has been proved that nothing of it can write any more. Its ends are signalled in its place, and count once its transfers are over.</summary>
+    /// <summary>It has been proved that no kernel of it can write any more. The host signals its ends in its place; its transfers are still to come to theirs.</summary>
     Gone,
 
     /// <summary>Nothing is left of it, and its numbers are others' to have.</summary>
@@ -174,9 +174,12 @@ internal sealed class LaneState
             _steps[i] = new StepRecord(MaxBatch);
         }
 
-        Begun = Planned = timelines.Observed(Point.TimelineOf(number, TimelineKind.Begin));
-        Ended = Signalled = timelines.Observed(Point.TimelineOf(number, TimelineKind.End));
-        (InValue, OutValue) = (timelines.Observed(Point.TimelineOf(number, TimelineKind.In)), timelines.Observed(Point.TimelineOf(number, TimelineKind.Out)));
+        if (!RuleFaults.Is(RuleFault.ReusedLaneBeginsAtZero))
+        {
+            Begun = Planned = timelines.Observed(Point.TimelineOf(number, TimelineKind.Begin));
+            Ended = Signalled = timelines.Observed(Point.TimelineOf(number, TimelineKind.End));
+            (InValue, OutValue) = (timelines.Observed(Point.TimelineOf(number, TimelineKind.In)), timelines.Observed(Point.TimelineOf(number, TimelineKind.Out)));
+        }
     }
 
     /// <summary>Last step begun, last one planned (accepted or refused), last one observed as ended.</summary>

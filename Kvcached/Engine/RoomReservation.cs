@@ -22,6 +22,9 @@ internal sealed class RoomReservation(EngineState state)
     private long _patience;
     private long _quietTurns;
 
+    /// <summary>The lane that holds it, if one does.</summary>
+    public LaneState? Holder => _holder;
+
     /// <summary>Whether a lane holds it.</summary>
     public bool IsHeld => _holder is not null;
 

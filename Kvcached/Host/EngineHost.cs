@@ -32,9 +32,6 @@ internal sealed record EngineSizes
 /// </summary>
 internal sealed class EngineHost : ISubmitter, IDisposable
 {
-    /// <summary>How far ends are signalled beyond what a client that is gone has signalled or begun.</summary>
-    private const ulong BeyondEnds = 1UL << 40;
-
     private readonly HostDevice _device;
     private readonly List<DeviceMemory> _memory = [];
     private HostLane?[] _lanes = [null];
@@ -194,10 +191,9 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         Engine.Turn();
     }
 
-    /// <summary>Tells the engine what the timelines have reached.</summary>
+    /// <summary>Tells the engine what the timelines have reached, and ends the steps of clients that are gone.</summary>
     public void Observe()
     {
-        SignalEndsOfTheGone();
         for (var i = 0; i < _timelines.Length; i++)
         {
             if (_timelines[i] is { } timeline)
@@ -205,6 +201,8 @@ internal sealed class EngineHost : ISubmitter, IDisposable
                 Engine.Observe(i, timeline.Value);
             }
         }
+
+        EndStepsOfTheGone();
     }
 
     public void Dispose()
@@ -233,26 +231,24 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     }
 
     /// <summary>
-    /// Signals ends in place of a client that has been proved gone: beyond all that it can have begun, so that whatever waits for them goes on. Again each time, since the client may have written
-    /// over what was signalled.
+    /// Ends the steps of clients that have been proved gone, in their place: each once it has begun, as kernels that do nothing would, so that whoever waits for an end may still take it that its
+    /// publish has run. Again on every turn, whatever the timeline says: the client may have died before it woke who waits, or what is left of it may write over the value.
     /// </summary>
-    private void SignalEndsOfTheGone()
+    private void EndStepsOfTheGone()
     {
         foreach (var client in Engine.State.Dying)
         {
-            if (client.Life != ClientLife.Gone)
+            if (client.Life != ClientLife.Gone || RuleFaults.Is(RuleFault.EndsOfTheGoneNotSignalled))
             {
                 continue;
             }
 
             foreach (var lane in client.Lanes)
             {
-                var end = Timeline(lane.Number, TimelineKind.End);
-                var (value, least) = (end.Value, lane.Planned + BeyondEnds);
-                if (value < least)
-                {
-                    _device.Poison(end, Math.Max(value + BeyondEnds, least));
-                }
+                var begun = RuleFaults.Is(RuleFault.EndsOfTheGoneSignalledEarly) ? lane.Planned : Engine.State.Timelines.Observed(Point.TimelineOf(lane.Number, TimelineKind.Begin));
+                var end = Point.TimelineOf(lane.Number, TimelineKind.End);
+                _device.Poison(_timelines[end]!, begun);
+                Engine.Observe(end, _timelines[end]!.Value);
             }
         }
     }

@@ -205,6 +205,30 @@ internal enum RuleFault
 
     /// <summary>A segment that is given back forgets whose bytes it has.</summary>
     OwnerForgotten,
+
+    /// <summary>A client is reclaimed before it has been proved that nothing of it can write.</summary>
+    ReclaimedBeforeProof,
+
+    /// <summary>A client that is gone is reclaimed before its transfers are over.</summary>
+    ReclaimedBeforeDrained,
+
+    /// <summary>The ends of a client that is gone count at once, whether or not its steps have begun.</summary>
+    EndsOfTheGoneCountedEarly,
+
+    /// <summary>The ends of a client that is gone are signalled at once, whether or not its steps have begun.</summary>
+    EndsOfTheGoneSignalledEarly,
+
+    /// <summary>Nobody signals the ends of a client that is gone, for which its transfers wait.</summary>
+    EndsOfTheGoneNotSignalled,
+
+    /// <summary>A step that waits when its client is condemned is published all the same.</summary>
+    WaitingStepOutlivesClient,
+
+    /// <summary>A client that is condemned keeps the reservation.</summary>
+    ReservationOfTheDead,
+
+    /// <summary>A lane that has the number of another begins at zero, not at that one's last values.</summary>
+    ReusedLaneBeginsAtZero,
 }
 
 /// <summary>Constant false, and compiled away, but in the assembly that is built to be wrong.</summary>

@@ -40,6 +40,15 @@ internal sealed class ForgetfulOrder(string queue, Func<QueueOrder, bool> forget
     /// <summary>Takes over what a submission that ends knew.</summary>
     public void End(SimTimeline signal, ref readonly VectorClock clock) => KindOf(signal)!.Known.Join(in clock);
 
+    /// <summary>Adds all that submissions have known and done, which a queue that has ended need not forget.</summary>
+    public void AddAll(ref VectorClock clock)
+    {
+        foreach (var kind in _kinds)
+        {
+            clock.Join(in kind.Known);
+        }
+    }
+
     private Kind? KindOf(SimTimeline signal) => _kinds.Find(kind => kind.Signal == signal);
 
     private Kind Add(SimTimeline signal)

@@ -19,8 +19,8 @@ public sealed partial class SimDevice
             }
         }
 
-        work.Tick = ++queue.LastTick;
         work.Actor = queue.Forgetful?.NextActor(work.Signal) ?? queue.Actor;
+        work.Tick = ++queue.LastTick;
         if (work.Tick > Epoch.MaxTick)
         {
             throw new InvalidOperationException($"{queue.Label} has had {Epoch.MaxTick} submissions, the most that are tracked.");

@@ -254,6 +254,12 @@ public sealed partial class SimDevice
     /// <summary>Finds out whether a queue can run; if not for a wait, leaves word with the timeline.</summary>
     private void Refresh(SimQueue queue)
     {
+        if (_queues[queue.Actor] != queue)
+        {
+            // It has ended, and another has its place.
+            return;
+        }
+
         _runnable &= ~queue.Bit;
         if (queue.IsStalled || queue.Head is not { } work)
         {

@@ -90,6 +90,9 @@ public sealed partial class SimDevice : IDevice
     /// <summary>Labels of the timelines, in the order in which they were created.</summary>
     public IEnumerable<string> TimelineLabels => _timelines.Select(timeline => timeline.Label);
 
+    /// <summary>Queues and hosts that there is room for.</summary>
+    public int Room => _spareActors - _actors + _queues.Count(queue => queue is { HasEnded: true });
+
     /// <summary>After <see cref="Dispose"/>: what was not disposed before the device was.</summary>
     public IReadOnlyList<string> Leaks { get; private set; } = [];
 
@@ -233,8 +236,23 @@ public sealed partial class SimDevice : IDevice
         Refresh(own);
     }
 
-    /// <summary>Ends a queue where it stands, in the middle of a command even: what it has not done it never does.</summary>
-    public void Kill(DeviceQueue queue) => End(Own(queue), finishStarted: false);
+    /// <summary>
+    /// Ends a queue where it stands, in the middle of a command even: what it has not done it never does. The points that it was to signal
+    /// are promised: whoever proves the death signals them in its place.
+    /// </summary>
+    public void Kill(DeviceQueue queue)
+    {
+        var own = Own(queue);
+        while (own.Tail is { } work)
+        {
+            _graph.Add(SimWork.Take(queue: null, work.Signal, work.Value));
+            own.RemoveLast();
+            Forget(work);
+        }
+
+        own.IsKilled = true;
+        End(own, finishStarted: false);
+    }
 
     /// <summary>
     /// Tells the acting host that a queue which was killed or disposed does nothing any more: what it did counts as observed. For the
@@ -249,7 +267,10 @@ public sealed partial class SimDevice : IDevice
             throw new InvalidOperationException($"{own.Label} has not ended.");
         }
 
-        Know(_hosts[Host], in own.Clock, forgets: false);
+        var done = own.Clock;
+        own.Forgetful?.AddAll(ref done);
+        Know(_hosts[Host], in done, forgets: false);
+        own.IsKilled = false;
     }
 
     /// <summary>The open queue of this label, also where its owner holds it through a decorator; null if there is none.</summary>
@@ -325,14 +346,14 @@ public sealed partial class SimDevice : IDevice
     /// <summary>A further actor of a queue. They come from the end: so queues have the same first ones, and run alike, whether they have others or not.</summary>
     private int NextSpareActor(SimQueue queue)
     {
-        var actor = _actors < _spareActors ? --_spareActors : NextActor(queue.Label);
+        var actor = _actors < _spareActors ? --_spareActors : TakeOverSpareActor(queue);
         _queues[actor] = queue;
         return actor;
     }
 
     private int NextActor(string label) => _actors < _spareActors
         ? _actors++
-        : throw new InvalidOperationException($"{label} would be one more than the {VectorClock.MaxActors} queues and hosts that a simulated device can have.");
+        : throw new SimFullException($"{label} would be one more than the {VectorClock.MaxActors} queues and hosts that a simulated device can have.");
 
     /// <summary>Once all actors are given out, a new queue goes on in the place of one that has ended, ordered after it.</summary>
     private SimQueue? TakeOver(string label)
@@ -342,15 +363,30 @@ public sealed partial class SimDevice : IDevice
             return null;
         }
 
-        foreach (var old in _queues)
+        for (var actor = 0; actor < _actors; actor++)
         {
-            if (old is { IsDisposed: true, Head: null })
+            if (_queues[actor] is { HasEnded: true } old)
             {
-                return new SimQueue(this, label, old.Actor, OwnerOf(label)) { Clock = old.Clock, LastTick = old.LastTick };
+                return new SimQueue(this, label, actor, OwnerOf(label)) { Clock = old.Clock, LastTick = old.LastTick };
             }
         }
 
         return null;
+    }
+
+    /// <summary>The same for a further actor of a queue: that of one that has ended, whose ticks go on.</summary>
+    private int TakeOverSpareActor(SimQueue queue)
+    {
+        for (var actor = _spareActors; actor < VectorClock.MaxActors; actor++)
+        {
+            if (_queues[actor] is { HasEnded: true } old)
+            {
+                queue.LastTick = Math.Max(queue.LastTick, old.LastTick + 1);
+                return actor;
+            }
+        }
+
+        return NextActor(queue.Label);
     }
 
     private SimQueue Own(DeviceQueue queue) => queue is SimQueue own && own.Device == this

@@ -24,6 +24,12 @@ internal sealed class SimQueue : DeviceQueue
 
     public bool IsDisposed { get; set; }
 
+    /// <summary>Whether it was killed, and nobody knows that it does nothing any more.</summary>
+    public bool IsKilled { get; set; }
+
+    /// <summary>Whether another may have its place.</summary>
+    public bool HasEnded => IsDisposed && !IsKilled && Head is null;
+
     public bool IsStalled { get; set; }
 
     public uint LastTick { get; set; }

@@ -45,3 +45,6 @@ public sealed class SimViolationException(SimViolation violation) : Exception(vi
     /// <summary>What was found.</summary>
     public SimViolation Violation { get; } = violation;
 }
+
+/// <summary>A program has more queues and hosts at once than a simulated device can follow: it is not that anything is wrong with it.</summary>
+public sealed class SimFullException(string message) : Exception(message);
