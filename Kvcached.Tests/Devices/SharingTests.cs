@@ -212,6 +212,9 @@ public sealed class SharingTests : IDisposable
         _owner.Poison(mine, Large);
         Assert.True(done.WaitOnHost(1, Patience));
         Assert.Equal(Large, mine.Value);
+
+        // It would have looked again by itself, but has been called.
+        Assert.NotEqual(0u, MemoryMarshal.Read<uint>(words.HostSpan(8, 4)));
     }
 
     [Fact]

@@ -140,6 +140,22 @@ public sealed class RingTests : IDisposable
     }
 
     [Fact]
+    public void A_record_that_would_reach_past_the_end_is_a_fault()
+    {
+        const int NearEnd = RingRig.Capacity - 16;
+        while (_ring.Head < NearEnd)
+        {
+            _ring.Write(1, Math.Min(RingRig.CopyBytes, NearEnd - (int)_ring.Tail - RingLayout.HeaderBytes));
+            _ring.Read(out _, out _);
+        }
+
+        _ring.Headers[NearEnd / RingLayout.Alignment] = 24 | 1ul << 32;
+        _ring.Tail += 24;
+        Assert.Equal(RingStatus.Corrupt, _ring.Read(out _, out _));
+        Assert.Equal(RingFault.Length, _ring.Consumer.Fault);
+    }
+
+    [Fact]
     public void A_ring_of_nothing_but_padding_is_a_fault()
     {
         _ring.Tail = RingRig.Capacity;
@@ -272,7 +288,8 @@ public sealed class RingTests : IDisposable
                     ring.Tail += 8 * (ulong)random.Next(64);
                     break;
                 default:
-                    ring.Headers[random.Next(ring.Headers.Length)] = (uint)(8 * random.Next(RingRig.Capacity / 6)) | (ulong)random.Next(3) << 32;
+                    // Where the consumer reads next, or anywhere.
+                    ring.Headers[random.Next(2) == 0 ? (int)(ring.Head % RingRig.Capacity / RingLayout.Alignment) : random.Next(ring.Headers.Length)] = (uint)(8 * random.Next(RingRig.Capacity / 6)) | (ulong)random.Next(3) << 32;
                     break;
             }
 
