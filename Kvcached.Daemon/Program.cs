@@ -2,6 +2,7 @@ using System.CommandLine;
 using Kvcached.Daemon;
 using Kvcached.Daemon.Admin;
 using Kvcached.Daemon.Demo;
+using Kvcached.Daemon.Demo.Served;
 using Kvcached.Daemon.Replay;
 using Kvcached.Daemon.Serve;
 
@@ -11,13 +12,13 @@ var root = new RootCommand("A user-mode, indirection-table KV-cache memory manag
 {
     ServeCommand.Create(),
     DemoCommand.Create(),
+    ModelCommand.Create(),
     ReplayCommand.Create(),
 };
 foreach (var command in AdminCommands.Create())
 {
     root.Add(command);
 }
-
 
 var parse = root.Parse(args);
 if (parse.Errors.Count > 0)

@@ -1,5 +1,8 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
+using Kvcached.Daemon.Demo.Served;
+using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Spectre.Console;
@@ -27,6 +30,13 @@ internal static class DemoCommand
 
     private static readonly Option<int> Models = Count("--models", "Models that share the pool; two have half of the sequences each", 1, 1, 2);
 
+    private static readonly Option<int?> Processes = new("--processes")
+    {
+        Description = $"Serve this many models, a process each, by a daemon (1 to {ModelShape.Variants.Count}). Not with --pool, --models or --contiguous-windows.",
+        HelpName = "count",
+        CustomParser = result => ParseCount(result, "--processes", 1, ModelShape.Variants.Count),
+    };
+
     private static readonly Option<int> Sequences = Count("--sequences", "Sequences that live at a time", 64, 64, 1024);
 
     private static readonly Option<int> Generate = Count("--generate", "Tokens that most requests generate", 64, 48, 192);
@@ -42,16 +52,32 @@ internal static class DemoCommand
     {
         var command = new Command("demo", "Decodes with a transformer on a pool a third of what its KV cache needs, and compares every token with runs that never evict.")
         {
-            Text, Json, Seed, Models, Sequences, Generate, Pool, ContiguousWindows,
+            Text, Json, Seed, Models, Processes, Sequences, Generate, Pool, ContiguousWindows,
         };
         command.SetAction(parse => Run(parse));
         return command;
+    }
+
+    /// <summary>Runs a command of the demo, and says what kept it from its end.</summary>
+    internal static int Guard(Func<int> run)
+    {
+        try
+        {
+            return run();
+        }
+        catch (Exception error) when (error is DemoFailedException or DaemonFailedException or KvException or DeviceLostException or OutOfDeviceMemoryException or TimeoutException)
+        {
+            Console.Error.WriteLine($"kvcached: demo: {error.Message}");
+            return Failed;
+        }
     }
 
     private static int Run(ParseResult parse)
     {
         var text = parse.GetValue(Text) is { } path ? DemoText.Read(path) : DemoText.Documents();
         var models = parse.GetValue(Models);
+        var processes = parse.GetValue(Processes);
+        var hasWindows = parse.GetValue(ContiguousWindows);
         var options = new DemoOptions
         {
             Text = text,
@@ -60,24 +86,22 @@ internal static class DemoCommand
             Workload = new WorkloadOptions
             {
                 Seed = parse.GetValue(Seed),
-                Live = parse.GetValue(Sequences) / models,
+                Live = parse.GetValue(Sequences) / (processes ?? models),
                 Generate = parse.GetValue(Generate),
             },
         };
-        try
+        if (processes is not null && (options.Pool is not null || options.SecondModel is not null || hasWindows))
         {
-            return parse.GetValue(ContiguousWindows) ? RunOnWindows(options, parse.GetValue(Json)) : Run(options, parse.GetValue(Json));
+            throw new UsageException("--processes serves models of its own on a pool of a third of what they need; leave --pool, --models and --contiguous-windows out.");
         }
-        catch (Exception error) when (error is DemoFailedException or KvException or DeviceLostException or OutOfDeviceMemoryException or TimeoutException)
-        {
-            Console.Error.WriteLine($"kvcached: demo: {error.Message}");
-            return Failed;
-        }
+
+        var json = parse.GetValue(Json);
+        return Guard(() => processes is { } count ? RunServed(count, options, json) : hasWindows ? RunOnWindows(options, json) : Run(options, json));
     }
 
     private static int Run(DemoOptions options, bool json)
     {
-        var report = Show(json, (device, display) => new DemoRunner(device, options, display).Run());
+        var report = ShowOnDevice(json, (device, display) => new DemoRunner(device, options, display).Run());
         return Report(report.ToJson(), report.Failures(DemoTargets.Of(options)));
     }
 
@@ -88,22 +112,33 @@ internal static class DemoCommand
             throw new UsageException("--contiguous-windows runs one model on a pool of a third of what its sequences need; leave --pool and --models out.");
         }
 
-        var report = Show(json, (device, display) => new WindowsRunner(device, options, display).Run());
+        var report = ShowOnDevice(json, (device, display) => new WindowsRunner(device, options, display).Run());
         return Report(report.ToJson(), report.Failures());
     }
 
-    private static TReport Show<TReport>(bool json, Func<IDevice, IDemoDisplay, TReport> run)
+    private static int RunServed(int processes, DemoOptions options, bool json)
+    {
+        var report = Show(json, display => new ServedRunner([.. ModelShape.Variants.Take(processes)], options, display).Run());
+        return Report(report.ToJson(), report.Failures());
+    }
+
+    private static TReport ShowOnDevice<TReport>(bool json, Func<IDevice, IDemoDisplay, TReport> run)
+    {
+        using var device = new CpuDevice(new CpuDeviceOptions { Kernels = Transformer.CpuKernels });
+        return Show(json, display => run(device, display));
+    }
+
+    private static TReport Show<TReport>(bool json, Func<IDemoDisplay, TReport> run)
     {
         var output = json ? Console.Error : Console.Out;
         var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
-        using var device = new CpuDevice(new CpuDeviceOptions { Kernels = Transformer.CpuKernels });
         if (!console.Profile.Out.IsTerminal || console.Profile.Width < TableDisplay.MinWidth)
         {
-            return run(device, new LineDisplay(output));
+            return run(new LineDisplay(output));
         }
 
         var report = default(TReport);
-        TableDisplay.Run(console, display => report = run(device, display));
+        TableDisplay.Run(console, display => report = run(display));
         return report!;
     }
 
@@ -123,15 +158,17 @@ internal static class DemoCommand
         Description = $"{description} ({least} to {most}; default {fallback}).",
         HelpName = "count",
         DefaultValueFactory = _ => fallback,
-        CustomParser = result =>
-        {
-            var text = result.Tokens[0].Value;
-            if (!int.TryParse(text, CultureInfo.InvariantCulture, out var value) || value < least || value > most)
-            {
-                result.AddError($"{name} is {text}; it must be between {least} and {most}.");
-            }
-
-            return value;
-        },
+        CustomParser = result => ParseCount(result, name, least, most),
     };
+
+    private static int ParseCount(ArgumentResult result, string name, int least, int most)
+    {
+        var text = result.Tokens[0].Value;
+        if (!int.TryParse(text, CultureInfo.InvariantCulture, out var value) || value < least || value > most)
+        {
+            result.AddError($"{name} is {text}; it must be between {least} and {most}.");
+        }
+
+        return value;
+    }
 }

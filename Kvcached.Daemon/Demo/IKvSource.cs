@@ -17,7 +17,7 @@ internal interface IKvSource : IDisposable
     /// <summary>The kernels that find keys and values where this source keeps them.</summary>
     AttentionLayer Attention { get; }
 
-    /// <summary>Counters of the cache; zeros where there is none.</summary>
+    /// <summary>Counters of the cache; zeros where there is none of the run's own.</summary>
     KvCacheStatistics Statistics { get; }
 
     /// <summary>Begins a step of the schedule. Waits, as an application may, where too many steps have not ended.</summary>

@@ -28,8 +28,19 @@ internal sealed record ModelShape
 
     public int TokensPerBlock { get; init; } = 16;
 
+    public KvAxisOrder AxisOrder { get; init; }
+
     /// <summary>A model beside the usual one: fewer layers, a key for every query, other blocks.</summary>
     public static ModelShape Second { get; } = new() { Layers = 3, KvHeads = 8, TokensPerBlock = 8 };
+
+    /// <summary>Models of which no two have blocks of the same size: the usual one first.</summary>
+    public static IReadOnlyList<ModelShape> Variants { get; } =
+    [
+        new(),
+        Second,
+        new() { Layers = 6, QueryHeads = 16, HeadDim = 32, TokensPerBlock = 32, AxisOrder = KvAxisOrder.HeadMajor },
+        new() { Layers = 5, QueryHeads = 4, KvHeads = 2, HeadDim = 128, TokensPerBlock = 4, AxisOrder = KvAxisOrder.HeadMajor },
+    ];
 
     public int QueryColumns => QueryHeads * HeadDim;
 
@@ -54,6 +65,7 @@ internal sealed record ModelShape
         HeadDim = HeadDim,
         ElementType = KvElementType.Float16,
         TokensPerBlock = TokensPerBlock,
+        AxisOrder = AxisOrder,
     };
 
     public long BlockBytes => (long)Layout.ToShape().BlockBytes;

@@ -19,6 +19,9 @@ internal sealed record PagedKvOptions
 
     /// <summary>Whether kernels find keys and values in contiguous windows, and know of no table.</summary>
     public bool HasWindows { get; init; }
+
+    /// <summary>Whether the cache is a daemon's: its counters are those of all of its clients, and not read at every step, since each time the daemon is asked.</summary>
+    public bool IsServed { get; init; }
 }
 
 /// <summary>Keys and values in a cache: a sequence per request, one lane.</summary>
@@ -40,7 +43,7 @@ internal sealed class PagedKv : IKvSource
     private readonly KvSequence[] _sequences;
     private readonly int[] _tokens;
     private readonly KvStepItem[] _batch;
-    private readonly TimelinePoint[] _ends;
+    private readonly KvStep[] _last;
     private KvStep _step;
     private ulong _begun;
 
@@ -61,13 +64,13 @@ internal sealed class PagedKv : IKvSource
         _sequences = new KvSequence[schedule.Requests.Count];
         _tokens = new int[schedule.Requests.Count];
         _batch = new KvStepItem[schedule.MaxItems];
-        _ends = new TimelinePoint[options.Depth];
+        _last = new KvStep[options.Depth];
         Attention = options.HasWindows ? AttentionLayer.Contiguous(cache.Device, shape) : AttentionLayer.Paged(cache.Device, shape);
     }
 
     public AttentionLayer Attention { get; }
 
-    public KvCacheStatistics Statistics => _cache.GetStatistics();
+    public KvCacheStatistics Statistics => _options.IsServed ? default : _cache.GetStatistics();
 
     /// <summary>What became of the windows.</summary>
     public WindowGrowth Windows { get; } = new();
@@ -99,7 +102,7 @@ internal sealed class PagedKv : IKvSource
         }
 
         var begun = _step = BeginOnLane(_batch.AsSpan(0, planned.Items), step);
-        _ends[_begun++ % (ulong)_ends.Length] = begun.End;
+        _last[_begun++ % (ulong)_last.Length] = begun;
         var kv = new KvBatch
         {
             Views = begun.ViewsAddress(),
@@ -166,12 +169,12 @@ internal sealed class PagedKv : IKvSource
 
     public void WaitForEnd()
     {
-        if (_begun > 0)
+        for (var behind = Math.Min(_begun, (ulong)_last.Length); behind > 0; behind--)
         {
-            Wait(_ends[(_begun - 1) % (ulong)_ends.Length]);
+            WaitFor(_last[(_begun - behind) % (ulong)_last.Length]);
         }
 
-        var refused = Statistics.RefusedSteps;
+        var refused = _cache.GetStatistics().RefusedSteps;
         if (refused > 0)
         {
             throw new DemoFailedException($"{refused} steps were refused; the schedule needs all of them.");
@@ -201,10 +204,10 @@ internal sealed class PagedKv : IKvSource
                 case KvStepStatus.Accepted:
                     AcceptedSteps++;
                     return begun;
-                case KvStepStatus.Busy:
+                case KvStepStatus.Busy or KvStepStatus.Pending:
                     return begun;
                 case KvStepStatus.TooManySteps:
-                    Wait(_ends[_begun % (ulong)_ends.Length]);
+                    WaitFor(_last[_begun % (ulong)_last.Length]);
                     break;
                 default:
                     throw new DemoFailedException($"Step {step} was refused: {begun.Status}.");
@@ -212,11 +215,19 @@ internal sealed class PagedKv : IKvSource
         }
     }
 
-    private void Wait(TimelinePoint point)
+    /// <summary>Waits until a step has ended, as one that was served.</summary>
+    private void WaitFor(KvStep step)
     {
+        var point = step.End;
         if (!_cache.Wait(point, Timeout))
         {
             throw new DemoFailedException($"{point.Timeline.Label} did not reach {point.Value} within {Timeout.TotalSeconds} s; it is at {point.Timeline.Value}.");
+        }
+
+        var status = _lane.StatusOf(step.Number);
+        if (status is KvStepStatus.NeverFits or KvStepStatus.NoRoom or KvStepStatus.OverQuota)
+        {
+            throw new DemoFailedException($"Step {step.Number} was refused: {status}; the schedule needs all of them.");
         }
     }
 }

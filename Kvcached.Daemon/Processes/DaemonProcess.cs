@@ -4,7 +4,7 @@ using Kvcached.Protocol;
 
 namespace Kvcached.Daemon.Processes;
 
-/// <summary>A real daemon, <c>kvcached serve</c>, as a process of its own.</summary>
+/// <summary>A real daemon, <c>kvcached serve</c>, as a process of its own. It ends with the process that started it, however that ends.</summary>
 internal sealed class DaemonProcess : IDisposable
 {
     private static readonly TimeSpan _startTimeout = TimeSpan.FromSeconds(60);
@@ -35,7 +35,7 @@ internal sealed class DaemonProcess : IDisposable
     /// <exception cref="DaemonFailedException">It does not.</exception>
     public static DaemonProcess Start(string socket, params IEnumerable<string> arguments)
     {
-        var daemon = new DaemonProcess(OwnProcess.Start(typeof(DaemonProcess).Assembly, ["serve", "--socket", socket, .. arguments]), socket);
+        var daemon = new DaemonProcess(OwnProcess.Start(typeof(DaemonProcess).Assembly, ["serve", "--until-input-ends", "--socket", socket, .. arguments]), socket);
         try
         {
             daemon.AwaitAnswer();

@@ -18,6 +18,8 @@ internal static class ServeCommand
 
     private static readonly Option<bool> JsonLog = new("--log-json") { Description = "Write log lines as JSON objects." };
 
+    private static readonly Option<bool> UntilInputEnds = new("--until-input-ends") { Description = "Stop when standard input ends: the daemon does not outlive the program that started it.", Hidden = true };
+
     private static readonly (Option<string?> Flag, string Setting)[] Flags =
     [
         (Setting("--socket", "path", "Path of the Unix socket (default: kvcached.sock in $XDG_RUNTIME_DIR, or in the folder for temporary files)."), nameof(ServeSettings.Socket)),
@@ -33,7 +35,7 @@ internal static class ServeCommand
 
     public static Command Create()
     {
-        var command = new Command("serve", "Owns a pool of device memory and serves it to the processes that connect, until it is told to stop (SIGTERM, SIGINT).") { Config, JsonLog };
+        var command = new Command("serve", "Owns a pool of device memory and serves it to the processes that connect, until it is told to stop (SIGTERM, SIGINT).") { Config, JsonLog, UntilInputEnds };
         foreach (var (flag, _) in Flags)
         {
             command.Add(flag);
@@ -73,6 +75,11 @@ internal static class ServeCommand
         builder.Services.AddSingleton<SystemdNotifier>();
         builder.Services.AddHostedService<DaemonService>();
         using var host = builder.Build();
+        if (parse.GetValue(UntilInputEnds))
+        {
+            StopWithInput(host.Services.GetRequiredService<IHostApplicationLifetime>());
+        }
+
         try
         {
             await host.RunAsync(cancellation).ConfigureAwait(false);
@@ -92,6 +99,20 @@ internal static class ServeCommand
         {
             Console.Error.WriteLine($"kvcached: serve: {error.Message}");
             return Failed;
+        }
+    }
+
+    private static void StopWithInput(IHostApplicationLifetime lifetime)
+    {
+        new Thread(Watch) { IsBackground = true, Name = "standard input" }.Start();
+
+        void Watch()
+        {
+            while (Console.In.ReadLine() is not null)
+            {
+            }
+
+            lifetime.StopApplication();
         }
     }
 

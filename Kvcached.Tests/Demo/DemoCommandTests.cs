@@ -1,3 +1,4 @@
+using System.CommandLine;
 using Kvcached.Daemon;
 using Kvcached.Daemon.Demo;
 using Xunit;
@@ -11,6 +12,8 @@ public class DemoCommandTests
     [InlineData("--sequences", "63", "between 64 and 1024")]
     [InlineData("--sequences", "1025", "between 64 and 1024")]
     [InlineData("--models", "3", "between 1 and 2")]
+    [InlineData("--processes", "0", "between 1 and 4")]
+    [InlineData("--processes", "5", "between 1 and 4")]
     [InlineData("--generate", "193", "between 48 and 192")]
     public void A_size_out_of_range_is_named_with_its_limits(string option, string value, string limits)
     {
@@ -34,6 +37,17 @@ public class DemoCommandTests
     [InlineData("--pool", "large", "'large' is not a size")]
     public void A_pool_that_cannot_be_is_an_error(string option, string value, string message) =>
         Assert.Contains(message, Assert.Single(DemoCommand.Create().Parse([option, value]).Errors).Message, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("--models", "2")]
+    [InlineData("--pool", "64MiB")]
+    [InlineData("--contiguous-windows")]
+    public void Processes_have_models_and_a_pool_of_their_own(params string[] others)
+    {
+        var invocation = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
+        var error = Assert.Throws<UsageException>(() => DemoCommand.Create().Parse(["--processes", "2", .. others]).Invoke(invocation));
+        Assert.Contains("leave --pool, --models and --contiguous-windows out", error.Message, StringComparison.Ordinal);
+    }
 
     [Fact]
     public void An_empty_file_is_named()
