@@ -9,7 +9,7 @@ using Kvcached.Bench.Stress;
 
 var root = new RootCommand("Long commands and benchmarks of Kvcached.")
 {
-    ClientCommand.Create(), FragmentationCommand.Create(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(), StressCommand.Create(),
+    BlocksProcess.CreateCommand(), ClientCommand.Create(), FutexPeer.CreateCommand(), FragmentationCommand.Create(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(), StressCommand.Create(),
 };
 var parse = root.Parse(args);
 foreach (var error in parse.Errors)

@@ -24,6 +24,9 @@ internal static class RatiosCommand
         new(AtLeast("compaction_bandwidth", "ratio", 0.90), () => new CompactionSides()),
         new(AtMost("segment_handover", "ratio", 1.5, RatioGoal.Quotient), () => new SegmentHandoverSides()),
         new(AtMost("remap_table_vs_vm", "ratio", 0.05, RatioGoal.Quotient), () => new RemapSides()),
+        new(AtMost("ring_round_trip", "ratio", 1.5, RatioGoal.Quotient), () => new RingRoundTripSides()),
+        new(AtLeast("daemon_vs_embedded", "ratio", 0.8), () => new DaemonVsEmbeddedSides()),
+        new(AtLeast("client_scaling", "ratio", 0.9), () => new ClientScalingSides()),
         new(AtMost("bookkeeping", "%", 0.2, (a, b) => 100 * a / b), () => new BookkeepingSides()) { IsCounted = true },
         new(AtMost("steady_state_allocation", "bytes", 0, RatioGoal.OfA), () => new SteadyStateSides()) { IsCounted = true },
     ];

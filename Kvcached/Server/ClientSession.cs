@@ -18,7 +18,7 @@ internal sealed class ClientSession : IDisposable
     private readonly byte[] _record;
     private SubmissionKind _heldKind;
     private int _heldBytes;
-    private bool _toldTransfer;
+    private bool _hasTold;
 
     public ClientSession(CacheEngine engine, ClientState client, SharedAreas areas, ClientIdentity identity, StepLatencies latencies, PidFd process, ControlConnection connection, int maxSequences)
     {
@@ -92,13 +92,15 @@ internal sealed class ClientSession : IDisposable
             _heldKind = 0;
             if (kind == SubmissionKind.Begin)
             {
-                Lanes[(int)MemoryMarshal.Read<uint>(_record)].NoteRead();
+                // Answered at once: a client that is quick could begin as many steps as its lane is deep before the turn is over.
+                var lane = (int)MemoryMarshal.Read<uint>(_record);
+                Lanes[lane].NoteRead();
+                Answer(lane);
             }
 
             if (kind == SubmissionKind.Transfer)
             {
                 Complete(CompletionKind.Transfer, in transferred);
-                _toldTransfer = true;
             }
         }
 
@@ -109,28 +111,32 @@ internal sealed class ClientSession : IDisposable
     /// <exception cref="ProtocolException">The client does not read what it is told.</exception>
     public void Answer()
     {
-        var told = _toldTransfer;
-        _toldTransfer = false;
         for (var i = 0; i < Lanes.Count; i++)
         {
             var lane = Lanes[i];
             lane.Measure(_engine.State.Timelines.Observed(Point.TimelineOf(lane.State.Number, TimelineKind.Begin)), _latencies);
-            told |= lane.Answered < lane.State.Planned || (lane.State.HasWaiting && lane.ToldBusy <= lane.State.Planned);
-            while (lane.Answered < lane.State.Planned)
-            {
-                Tell(i, ++lane.Answered);
-            }
-
-            if (lane.State.HasWaiting && lane.ToldBusy <= lane.State.Planned)
-            {
-                lane.ToldBusy = lane.State.Planned + 1;
-                Tell(i, lane.ToldBusy);
-            }
+            Answer(i);
         }
 
-        if (told)
+        if (_hasTold)
         {
+            _hasTold = false;
             Areas.Ring();
+        }
+    }
+
+    private void Answer(int index)
+    {
+        var lane = Lanes[index];
+        while (lane.Answered < lane.State.Planned)
+        {
+            Tell(index, ++lane.Answered);
+        }
+
+        if (lane.State.HasWaiting && lane.ToldBusy <= lane.State.Planned)
+        {
+            lane.ToldBusy = lane.State.Planned + 1;
+            Tell(index, lane.ToldBusy);
         }
     }
 
@@ -200,6 +206,7 @@ internal sealed class ClientSession : IDisposable
 
         bytes.CopyTo(body);
         Areas.Completions.Publish();
+        _hasTold = true;
     }
 }
 

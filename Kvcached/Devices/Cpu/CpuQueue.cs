@@ -251,7 +251,7 @@ internal sealed unsafe class CpuQueue : DeviceQueue
     {
         var reached = new ReachedOrStopped(this, wait.Slot, wait.Value);
         Volatile.Write(ref _waitingOn, (nint)wait.Slot | (nint)wait.Access);
-        wait.Slot->Bell.Await(ref reached, CpuTimeline.SpinTicks, access: wait.Access);
+        wait.Slot->Bell.Await(ref reached, wait.Access == BellAccess.ReadOnly ? CpuTimeline.PeerSpinTicks : CpuTimeline.SpinTicks, access: wait.Access);
         Volatile.Write(ref _waitingOn, 0);
         return !_stop;
     }

@@ -6,6 +6,12 @@ internal abstract unsafe class CpuTimeline : DeviceTimeline
     /// <summary>Looking again for this long costs less than falling asleep; longer would keep a peer on the same core from signalling.</summary>
     internal static readonly long SpinTicks = SpinBudget.TicksOf(2);
 
+    /// <summary>
+    /// The same for a point that another process signals: a peer that has several steps under way signals the next one about this long after the last, and waking a sleeper costs it
+    /// more than a signal does.
+    /// </summary>
+    internal static readonly long PeerSpinTicks = SpinBudget.TicksOf(5);
+
     protected CpuTimeline(CpuDevice device, BellAccess access, string label)
         : base(label)
     {
