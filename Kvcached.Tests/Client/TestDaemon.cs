@@ -16,7 +16,17 @@ internal sealed class TestDaemon : IDisposable
         _options = options;
         Server = new CacheServer(_device, options);
         Server.Failed += error => Failure = error;
-        _listener = new ControlListener(Server, options);
+        try
+        {
+            _listener = new ControlListener(Server, options);
+        }
+        catch
+        {
+            Server.Dispose();
+            _device.Dispose();
+            throw;
+        }
+
         _accepting = _listener.RunAsync();
     }
 

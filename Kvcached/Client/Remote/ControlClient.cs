@@ -111,6 +111,13 @@ internal sealed class ControlClient : IDisposable
         return Reason is not null;
     }
 
+    /// <summary>Closes the connection and says nothing.</summary>
+    public void CloseWithoutGoodbye()
+    {
+        Reason = "it has been closed";
+        _socket.Dispose();
+    }
+
     public void Dispose()
     {
         try

@@ -164,6 +164,9 @@ internal sealed class DaemonLink : IDisposable
         }
     }
 
+    /// <summary>Closes the connection as a process does that ends: for tests.</summary>
+    internal void CloseWithoutGoodbye() => _control.CloseWithoutGoodbye();
+
     /// <summary>Gives everything back. The application's queues must not name it any more.</summary>
     public void Dispose()
     {

@@ -1,0 +1,227 @@
+using System.Diagnostics;
+using System.Net.Sockets;
+using Kvcached.Bench.Processes;
+using Kvcached.Daemon.Processes;
+using Kvcached.Devices;
+using Kvcached.Devices.Cpu;
+using Kvcached.Protocol;
+using Kvcached.Server;
+using Kvcached.Tests.Client;
+using Xunit;
+
+namespace Kvcached.Tests.Server;
+
+/// <summary>Daemons that come, stop and go, and clients that do not do what they should.</summary>
+public sealed class DaemonTests : IDisposable
+{
+    private static readonly TimeSpan _limit = TimeSpan.FromSeconds(20);
+    private static readonly KvLayout _layout = new() { Layers = 1, Heads = 2, HeadDim = 64 };
+
+    private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1 });
+    private readonly string _socket = DaemonProcess.NewSocket();
+
+    public void Dispose()
+    {
+        _device.Dispose();
+        Assert.False(File.Exists(_socket));
+    }
+
+    [Fact]
+    public void A_socket_that_nobody_answers_on_is_taken_over()
+    {
+        using (var left = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            // A socket that is closed by its process takes its name along; one of a process that was killed does not.
+            left.Bind(new UnixDomainSocketEndPoint(_socket + ".left"));
+            File.Move(_socket + ".left", _socket);
+        }
+
+        Assert.True(File.Exists(_socket));
+        using var daemon = new TestDaemon(Options());
+        using var cache = daemon.Connect(_device);
+        Assert.Equal(0, cache.GetStatistics().Steps);
+    }
+
+    [Fact]
+    public void A_second_daemon_on_a_live_socket_is_refused_and_the_first_goes_on()
+    {
+        using var daemon = new TestDaemon(Options());
+        var refused = Assert.Throws<KvException>(() => new TestDaemon(Options()));
+        Assert.Contains("Another daemon answers", refused.Message, StringComparison.Ordinal);
+        using var cache = daemon.Connect(_device);
+        Assert.Equal(0, cache.GetStatistics().Steps);
+    }
+
+    [Fact]
+    public void A_file_that_is_no_socket_is_left_alone()
+    {
+        File.WriteAllText(_socket, "precious");
+        try
+        {
+            Assert.Throws<KvException>(() => new TestDaemon(Options()));
+            Assert.Equal("precious", File.ReadAllText(_socket));
+        }
+        finally
+        {
+            File.Delete(_socket);
+        }
+    }
+
+    [Fact]
+    public void Another_version_of_the_protocol_is_refused_with_a_message()
+    {
+        using var daemon = new TestDaemon(Options());
+        using var control = OpenControl();
+        var refused = Assert.Throws<KvException>(() => control.Ask<WelcomeMessage>(new HelloMessage { Version = 2 }));
+        Assert.Contains("Version 2", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Nobody_on_the_socket_is_a_typed_error()
+    {
+        var error = Assert.Throws<KvException>(() => Connect());
+        Assert.Equal(KvError.DaemonLost, error.Error);
+    }
+
+    [Fact]
+    public void A_daemon_that_is_stopped_is_told_within_a_second_and_the_next_one_serves_the_same_process()
+    {
+        using (var daemon = DaemonProcess.Start(_socket, "--pool", "4MiB", "--cold", "4MiB"))
+        {
+            using var cache = Connect();
+            var lane = cache.OpenLane();
+            var sequence = cache.RegisterModel("m", _layout).CreateSequence();
+            EndStep(cache, lane, sequence);
+            Signals.Send(daemon.Pid, Signals.Stop);
+            var stopped = Stopwatch.GetTimestamp();
+            var step = lane.Begin([new KvStepItem(sequence, 1)]);
+            var error = Assert.Throws<KvException>(() => cache.Wait(step.Begin, _limit));
+            Assert.Equal(KvError.DaemonLost, error.Error);
+            Assert.InRange(Stopwatch.GetElapsedTime(stopped).TotalMilliseconds, 0, 1000);
+            Signals.Send(daemon.Pid, Signals.Continue);
+            daemon.Kill();
+        }
+
+        using var next = DaemonProcess.Start(_socket, "--pool", "4MiB", "--cold", "4MiB");
+        using (var cache = Connect())
+        {
+            EndStep(cache, cache.OpenLane(), cache.RegisterModel("m", _layout).CreateSequence());
+        }
+
+        Assert.Equal(0, next.Stop());
+    }
+
+    [Fact]
+    public void A_client_that_closes_its_socket_but_lives_keeps_what_its_step_pins_until_that_has_ended()
+    {
+        using var daemon = new TestDaemon(Options() with { KillsPastLease = false, Lease = TimeSpan.FromMilliseconds(200) });
+        using var other = daemon.Connect(_device);
+        var leaving = daemon.Connect(_device);
+        var lane = leaving.OpenLane();
+        var step = lane.Begin([new KvStepItem(leaving.RegisterModel("m", _layout).CreateSequence(), 16)]);
+        Assert.True(leaving.Wait(step.Begin, _limit));
+        ((RemoteCache)leaving).Link.CloseWithoutGoodbye();
+
+        // Its step lives, past the lease too: its block is nobody else's, and others are served.
+        AwaitStatus(daemon, status => status.Clients.Any(client => client.State == "condemned"));
+        Thread.Sleep(400);
+        EndStep(other, other.OpenLane(), other.RegisterModel("m", _layout).CreateSequence());
+        var status = Read(daemon);
+        Assert.Equal((2, 2), (status.Clients.Length, (int)status.Totals.ResidentBlocks));
+
+        step.End.Timeline.Signal(step.End.Value);
+        AwaitStatus(daemon, status => status is { Clients.Length: 1, Totals.ResidentBlocks: 1 });
+        leaving.Dispose();
+    }
+
+    [Fact]
+    public void A_client_that_holds_a_step_past_its_lease_is_killed_and_what_it_had_is_reclaimed()
+    {
+        using var daemon = DaemonProcess.Start(_socket, "--pool", "8MiB", "--cold", "8MiB", "--lease", "0.5");
+        using var client = ClientProcess.Start(_socket, seed: 1);
+        client.AwaitReady();
+        Await(daemon, status => status.Totals.Steps > 50);
+
+        // Stopped again and again until it is met with a step under way: without one it pins nothing, and may stay stopped.
+        Signals.Send(client.Pid, Signals.Stop);
+        while (daemon.ReadStatus().Clients[0].PinnedBytes == 0)
+        {
+            Signals.Send(client.Pid, Signals.Continue);
+            Thread.Sleep(1);
+            Signals.Send(client.Pid, Signals.Stop);
+            Thread.Sleep(20);
+        }
+
+        Await(daemon, status => status.Clients.Length == 0);
+
+        Assert.Equal((0, 0), (daemon.ReadStatus().Totals.ResidentBlocks, daemon.ReadStatus().Totals.ColdBlocks));
+        Assert.Contains(daemon.Log, line => line.Contains("lease", StringComparison.Ordinal));
+        Assert.Equal(0, daemon.Stop());
+    }
+
+    [Fact]
+    public void A_client_that_breaks_the_protocol_is_told_why()
+    {
+        using var daemon = new TestDaemon(Options());
+        using var cache = daemon.Connect(_device);
+        cache.OpenLane();
+        ((RemoteCache)cache).Link.Send(SubmissionKind.Free, BitConverter.GetBytes(77UL));
+        var since = Stopwatch.GetTimestamp();
+        KvException? error = null;
+        while (error is null && Stopwatch.GetElapsedTime(since) < _limit)
+        {
+            error = Record.Exception(cache.Pump) as KvException;
+        }
+
+        Assert.Equal(KvError.DaemonLost, error?.Error);
+        Assert.Contains("There is no sequence in slot 77", error!.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Limits_are_checked_and_change_at_run_time()
+    {
+        using var daemon = new TestDaemon(Options());
+        using var control = AdminConnection.Open(_socket);
+        control.Ask<OkMessage>(new LimitMessage { Tenant = "a", MinBytes = 2 << 20, Weight = 3 });
+        var error = Assert.Throws<KvException>(() => control.Ask<OkMessage>(new LimitMessage { Tenant = "b", MinBytes = 1 << 30 }));
+        Assert.Equal(KvError.InvalidArgument, error.Error);
+        var tenant = Assert.Single(control.Ask<StatusMessage>(new GetStatusMessage()).Status.Tenants);
+        Assert.Equal(("a", 2L << 20, (long?)null, 3), (tenant.Name, tenant.MinBytes, tenant.MaxBytes, tenant.Weight));
+    }
+
+    private static void EndStep(KvCache cache, KvLane lane, KvSequence sequence)
+    {
+        var step = lane.Begin([new KvStepItem(sequence, 1)]);
+        Assert.True(cache.Wait(step.Begin, _limit));
+        step.End.Timeline.Signal(step.End.Value);
+        Assert.True(cache.Wait(step.End, _limit));
+    }
+
+    private static void AwaitStatus(TestDaemon daemon, Func<DaemonStatus, bool> holds)
+    {
+        var since = Stopwatch.GetTimestamp();
+        while (!holds(Read(daemon)))
+        {
+            Assert.True(Stopwatch.GetElapsedTime(since) < _limit);
+            Thread.Sleep(10);
+        }
+    }
+
+    private static void Await(DaemonProcess daemon, Func<DaemonStatus, bool> holds)
+    {
+        var since = Stopwatch.GetTimestamp();
+        while (!holds(daemon.ReadStatus()))
+        {
+            Assert.True(Stopwatch.GetElapsedTime(since) < _limit, daemon.Tail());
+            Thread.Sleep(20);
+        }
+    }
+
+    private static DaemonStatus Read(TestDaemon daemon) => daemon.Server.PostAsync(() => daemon.Server.Status(0).Status).GetAwaiter().GetResult();
+
+    private KvCache Connect() => KvCache.ConnectAsync(_device, _socket).GetAwaiter().GetResult();
+
+    private ControlClient OpenControl() => ControlClient.ConnectAsync(_socket, _limit, CancellationToken.None).GetAwaiter().GetResult();
+
+    private ServerOptions Options() => new() { Socket = _socket, PoolBytes = 4 << 20, ColdBytes = 4 << 20 };
+}
