@@ -14,6 +14,7 @@ var root = new RootCommand("A user-mode, indirection-table KV-cache memory manag
     DemoCommand.Create(),
     ModelCommand.Create(),
     ReplayCommand.Create(),
+    ReplayClientCommand.Create(),
 };
 foreach (var command in AdminCommands.Create())
 {

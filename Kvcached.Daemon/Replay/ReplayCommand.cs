@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Spectre.Console;
@@ -20,6 +21,7 @@ internal static class ReplayCommand
     private static readonly Option<int> Active = new("--active") { Description = "Live requests (default: three times what the pool holds).", HelpName = "n" };
     private static readonly Option<int> Seed = new("--seed") { Description = "Seed of the generated workload and of the truncations.", HelpName = "n", DefaultValueFactory = _ => 1 };
     private static readonly Option<bool> FlipBit = new("--flip-bit") { Description = "Flip one bit of cold memory: the run must notice, and exits 1." };
+    private static readonly Option<int> Processes = new("--processes") { Description = $"Deal the requests out to this many client processes of one daemon (1 to {ReplayOptions.MaxProcesses}). Not with --flip-bit.", HelpName = "n" };
     private static readonly Option<bool> Json = new("--json") { Description = "Write nothing but the JSON line to standard output." };
 
     /// <summary>The command.</summary>
@@ -27,7 +29,7 @@ internal static class ReplayCommand
     {
         var command = new System.CommandLine.Command("replay", "Replays a request trace on a pool that is too small for it, and verifies every byte that its steps read.")
         {
-            Trace, Requests, Pool, Cold, Layout, Speed, Active, Seed, FlipBit, Json,
+            Trace, Requests, Pool, Cold, Layout, Speed, Active, Seed, FlipBit, Processes, Json,
         };
         command.SetAction(parse => Execute(ReadOptions(parse), parse.GetValue(Json), Console.Out, Console.Error));
         return command;
@@ -42,21 +44,39 @@ internal static class ReplayCommand
         options.Validate();
         try
         {
-            var plan = ReplayPlan.Create(options, ReadRequests(options));
-            using var device = new ColdMemoryTap(new CpuDevice());
-            using var run = new ReplayRun(device, plan, options);
-            var report = WithProgress(plan, run.Run) with { ElapsedSeconds = Math.Round(Stopwatch.GetElapsedTime(started).TotalSeconds, 3) };
+            var requests = ReadRequests(options);
+            var report = options.Processes > 0 ? RunServed(options, requests) : RunEmbedded(options, requests);
+            report = report with { ElapsedSeconds = Math.Round(Stopwatch.GetElapsedTime(started).TotalSeconds, 3) };
             return Conclude(options, json, report, output, errors);
         }
         catch (Exception error) when (error is TraceException or KvException or OutOfDeviceMemoryException)
         {
             throw new UsageException($"replay: {error.Message}", error);
         }
-        catch (Exception error) when (error is ReplayStalledException or DeviceLostException)
+        catch (Exception error) when (error is ReplayStalledException or ReplayClientException or DaemonFailedException or DeviceLostException)
         {
             errors.WriteLine($"kvcached: replay: {error.Message}");
             return Failed;
         }
+    }
+
+    private static ReplayReport RunEmbedded(ReplayOptions options, TraceRequest[] requests)
+    {
+        var plan = ReplayPlan.Create(options, requests);
+        using var device = new ColdMemoryTap(new CpuDevice());
+        using var run = new ReplayRun(device, plan, options);
+        return WithProgress(plan.Requests.Length, plan.Active, plan.TotalTokens, run.Run);
+    }
+
+    private static ReplayReport RunServed(ReplayOptions options, TraceRequest[] requests)
+    {
+        if (requests.Length < options.Processes)
+        {
+            throw new UsageException($"--processes: {options.Processes}; there are {requests.Length} requests to deal out.");
+        }
+
+        var run = new ServedReplay(options, requests);
+        return WithProgress(requests.Length, run.Active, run.TotalTokens, run.Run);
     }
 
     private static ReplayOptions ReadOptions(ParseResult parse)
@@ -72,6 +92,7 @@ internal static class ReplayCommand
             Active = ReadCount(parse, Active, ReplayOptions.MaxActive),
             Seed = parse.GetValue(Seed),
             FlipBit = parse.GetValue(FlipBit),
+            Processes = ReadCount(parse, Processes, ReplayOptions.MaxProcesses),
         };
     }
 
@@ -101,7 +122,8 @@ internal static class ReplayCommand
             : throw new UsageException($"{option.Name}: {value}; it must be between 1 and {max}.");
     }
 
-    private static TraceRequest[] ReadRequests(ReplayOptions options)
+    /// <summary>The workload that options ask for.</summary>
+    internal static TraceRequest[] ReadRequests(ReplayOptions options)
     {
         if (options.TracePath is { } path)
         {
@@ -112,7 +134,7 @@ internal static class ReplayCommand
     }
 
     /// <summary>Shows on standard error how far the run is: a bar where people look at it, else a line now and then.</summary>
-    private static ReplayReport WithProgress(ReplayPlan plan, Func<Action<long>?, ReplayReport> run)
+    private static ReplayReport WithProgress(int requests, int active, long totalTokens, Func<Action<long>?, ReplayReport> run)
     {
         if (Console.IsErrorRedirected)
         {
@@ -123,7 +145,7 @@ internal static class ReplayCommand
                 var elapsed = Stopwatch.GetElapsedTime(started);
                 if (elapsed >= next)
                 {
-                    Console.Error.WriteLine($"replay: {tokens * 100 / plan.TotalTokens} % of {plan.TotalTokens} tokens, {elapsed.TotalSeconds:F0} s");
+                    Console.Error.WriteLine($"replay: {tokens * 100 / totalTokens} % of {totalTokens} tokens, {elapsed.TotalSeconds:F0} s");
                     next = elapsed + TimeSpan.FromSeconds(5);
                 }
             });
@@ -132,7 +154,7 @@ internal static class ReplayCommand
         var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
         return console.Progress().AutoClear(true).Start(context =>
         {
-            var task = context.AddTask($"{plan.Requests.Length} requests, {plan.Active} live", maxValue: plan.TotalTokens);
+            var task = context.AddTask($"{requests} requests, {active} live", maxValue: totalTokens);
             return run(tokens => task.Value = tokens);
         });
     }

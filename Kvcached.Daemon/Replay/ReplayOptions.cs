@@ -14,6 +14,9 @@ internal sealed record ReplayOptions
     /// <summary>Most requests of one run.</summary>
     public const int MaxRequests = 10_000_000;
 
+    /// <summary>Most client processes.</summary>
+    public const int MaxProcesses = 16;
+
     /// <summary>Most live requests.</summary>
     public const int MaxActive = 16_384;
 
@@ -50,6 +53,9 @@ internal sealed record ReplayOptions
     /// <summary>Flip one bit of cold memory.</summary>
     public bool FlipBit { get; init; }
 
+    /// <summary>Client processes that replay on one daemon; 0 for an embedded cache.</summary>
+    public int Processes { get; init; }
+
     /// <summary>Reads a speed: a positive number, or <c>max</c>.</summary>
     /// <exception cref="UsageException">The text is neither.</exception>
     public static double ParseSpeed(string text)
@@ -72,6 +78,12 @@ internal sealed record ReplayOptions
         CheckCold();
         CheckRange("--requests", Requests, MaxRequests);
         CheckRange("--active", Active, MaxActive);
+        CheckRange("--processes", Processes, MaxProcesses);
+        if (Processes > 0 && FlipBit)
+        {
+            throw new UsageException("--flip-bit: cold memory is the daemon's; leave out --processes.");
+        }
+
         if (Layout.BlockBytes > Pool.CeilingBytes)
         {
             throw new UsageException($"--layout: a block of {Layout} has {SizeParser.Format(Layout.BlockBytes)}; the pool has {SizeParser.Format(Pool.CeilingBytes)}.");

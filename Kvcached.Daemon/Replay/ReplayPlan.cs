@@ -73,6 +73,17 @@ internal sealed record ReplayPlan
         };
     }
 
+    /// <summary>
+    /// The plan of one of several clients that share a pool: every so many requests are its own, and it takes turns as if it had its part of the pool alone.
+    /// </summary>
+    public static ReplayPlan CreatePart(ReplayOptions options, TraceRequest[] requests, int part)
+    {
+        var poolBytes = Math.Max(options.Pool.CeilingBytes / options.Processes / ReplayOptions.UnitBytes, 1) * ReplayOptions.UnitBytes;
+        var own = requests.Where((_, i) => i % options.Processes == part).ToArray();
+        var alone = options with { Pool = PoolSize.Fixed(poolBytes), Active = (options.Active + options.Processes - 1) / options.Processes };
+        return Create(alone, own) with { Pool = options.Pool };
+    }
+
     /// <summary>All requests that can be live together, and a quarter more for slots that are free but still being read.</summary>
     private static long DefaultColdBytes(long poolBytes, long largestBytes)
     {

@@ -9,6 +9,10 @@ internal sealed record ReplayReport
 {
     private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
+    /// <summary>Client processes that shared a daemon; null where there was none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? Processes { get; init; }
+
     /// <summary>Requests of the workload.</summary>
     public required int Requests { get; init; }
 

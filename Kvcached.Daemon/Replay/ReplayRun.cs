@@ -3,14 +3,14 @@ using System.Diagnostics;
 namespace Kvcached.Daemon.Replay;
 
 /// <summary>
-/// Replays a workload on an embedded cache: one lane, requests in turns, prompts in chunks, then one token a step. The loop runs on the
+/// Replays a workload on a cache, embedded or a daemon's: one lane, requests in turns, prompts in chunks, then one token a step. The loop runs on the
 /// caller's thread and allocates nothing once it is under way.
 /// </summary>
 internal sealed class ReplayRun : IDisposable
 {
     private readonly RunLengths _runLengths = new();
     private readonly ReplayPlan _plan;
-    private readonly ColdMemoryTap _tap;
+    private readonly ColdMemoryTap? _tap;
     private readonly KvCache _cache;
     private readonly PoolShrinker _shrinker;
     private readonly ReplayLane _lane;
@@ -25,28 +25,33 @@ internal sealed class ReplayRun : IDisposable
     /// <exception cref="KvException">The cache cannot be opened with the plan's sizes.</exception>
     /// <exception cref="Devices.OutOfDeviceMemoryException">The device has not got the memory that the plan asks for.</exception>
     public ReplayRun(ColdMemoryTap device, ReplayPlan plan, ReplayOptions options)
+        : this(Open(device, plan), plan, options)
+    {
+        _tap = device;
+        _flip = options.FlipBit ? new ColdBitFlip(device, _cache, _lane.Lane, plan.Layout) : null;
+    }
+
+    /// <summary>Opens a lane of a cache that others may use, too. The report leaves out what the pool has at the end.</summary>
+    /// <param name="cache">The cache: disposed with the run.</param>
+    /// <param name="plan">The plan.</param>
+    /// <param name="options">Speed and seed.</param>
+    public ReplayRun(KvCache cache, ReplayPlan plan, ReplayOptions options)
     {
         _plan = plan;
-        _tap = device;
         _speed = options.Speed;
         _refused = new bool[plan.Requests.Length];
-        _cache = KvCache.OpenEmbedded(device, new KvCacheOptions
-        {
-            PoolBytes = plan.Pool.CeilingBytes,
-            PoolFloorBytes = plan.Pool.FloorBytes,
-            ColdBytes = plan.ColdBytes,
-            TableBytes = plan.TableBytes,
-            MaxSequences = plan.MaxSequences,
-        });
+        _cache = cache;
         _shrinker = new PoolShrinker(_cache, plan.Pool);
         var model = _cache.RegisterModel("replay", plan.Layout.ToKvLayout());
         _lane = new ReplayLane(_cache, model, plan, Refuse);
         _live = new LiveRequests(plan, model, options.Seed);
-        _flip = options.FlipBit ? new ColdBitFlip(device, _cache, _lane.Lane, plan.Layout) : null;
     }
 
     /// <summary>What the cache has counted so far.</summary>
     public KvCacheStatistics Statistics => _cache.GetStatistics();
+
+    /// <summary>Begin called to end observed.</summary>
+    public StepLatencies Latencies => _lane.Latencies;
 
     /// <summary>Runs the workload to its end.</summary>
     /// <param name="progress">Told now and then how many tokens have been written.</param>
@@ -74,6 +79,15 @@ internal sealed class ReplayRun : IDisposable
         _lane.Dispose();
         _cache.Dispose();
     }
+
+    private static KvCache Open(ColdMemoryTap device, ReplayPlan plan) => KvCache.OpenEmbedded(device, new KvCacheOptions
+    {
+        PoolBytes = plan.Pool.CeilingBytes,
+        PoolFloorBytes = plan.Pool.FloorBytes,
+        ColdBytes = plan.ColdBytes,
+        TableBytes = plan.TableBytes,
+        MaxSequences = plan.MaxSequences,
+    });
 
     private void StartTurn()
     {
@@ -151,7 +165,7 @@ internal sealed class ReplayRun : IDisposable
 
     private ReplayReport Report()
     {
-        var poolBytesEnd = _shrinker.Finish();
+        var poolBytesEnd = _tap is null ? 0 : _shrinker.Finish();
         var statistics = _cache.GetStatistics();
         var tally = _lane.Tally;
         return new ReplayReport
@@ -170,7 +184,7 @@ internal sealed class ReplayRun : IDisposable
             MismatchedGranules = tally.MismatchedGranules,
             P50StepUs = _lane.Latencies.Percentile(50),
             P99StepUs = _lane.Latencies.Percentile(99),
-            DeviceBytesPeak = Math.Max(_deviceBytesPeak, Math.Max(statistics.DeviceBytes, _tap.DeviceBytes)),
+            DeviceBytesPeak = Math.Max(_deviceBytesPeak, Math.Max(statistics.DeviceBytes, _tap?.DeviceBytes ?? 0)),
             PoolBytesPeak = _shrinker.PeakBytes,
             PoolBytesEnd = poolBytesEnd,
             ColdBytesPeak = statistics.ColdBytesPeak,

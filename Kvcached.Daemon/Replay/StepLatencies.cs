@@ -14,6 +14,19 @@ internal sealed class StepLatencies
     private readonly long[] _buckets = new long[(64 - SubBucketShift + 1) * SubBuckets];
     private long _count;
 
+    /// <summary>How many latencies each bucket has.</summary>
+    public IReadOnlyList<long> Buckets => _buckets;
+
+    /// <summary>Adds what another histogram has in its buckets.</summary>
+    public void Add(IReadOnlyList<long> buckets)
+    {
+        for (var i = 0; i < buckets.Count; i++)
+        {
+            _buckets[i] += buckets[i];
+            _count += buckets[i];
+        }
+    }
+
     /// <summary>Adds one latency.</summary>
     public void Add(long micros)
     {

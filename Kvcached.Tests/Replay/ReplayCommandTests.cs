@@ -41,6 +41,35 @@ public class ReplayCommandTests
     }
 
     [Fact]
+    public void Two_client_processes_of_a_daemon_serve_all_requests_and_verify_as_many_granules_as_their_steps_read()
+    {
+        var options = new ReplayOptions { Requests = 40, Pool = new PoolSize(2 << 20, 2 * PoolBytes), Processes = 2 };
+        var (exit, report, errors) = Replay(options);
+        Assert.Equal("", errors);
+        Assert.Equal(0, exit);
+        Assert.Equal((2, 40, 0, 0), (Number(report, "processes"), Number(report, "requests"), Number(report, "refused"), Number(report, "mismatched_granules")));
+        Assert.True(Number(report, "evicted_blocks") > 1_000 && Number(report, "reloaded_blocks") > 1_000, report.ToString());
+        Assert.InRange(Number(report, "pool_bytes_end"), 1, 2 << 20);
+        Assert.Equal(["processes", .. Fields], report.EnumerateObject().Select(property => property.Name));
+        var all = ReplayCommand.ReadRequests(options).Sum(request => (long)request.TotalTokens);
+        Assert.InRange(Number(report, "tokens"), all, all + (40 * 24));
+    }
+
+    [Fact]
+    public void A_request_of_one_process_that_can_never_fit_is_refused_alone()
+    {
+        var text = Trace("2023-11-16 18:15:46,100,10", 5) + "\n2023-11-16 18:15:46,9000,10";
+        var (exit, report, errors) = Replay(text, PoolBytes, seed: 3, processes: 2);
+        Assert.Equal(1, exit);
+        Assert.Equal((6, 1, 0), (Number(report, "requests"), Number(report, "refused"), Number(report, "mismatched_granules")));
+        Assert.Contains("1 of 6 requests were refused", errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void More_processes_than_requests_is_bad_input() =>
+        Assert.Contains("there are 2 requests", Assert.Throws<UsageException>(() => Replay(new ReplayOptions { Requests = 2, Processes = 3 })).Message, StringComparison.Ordinal);
+
+    [Fact]
     public void A_pool_that_does_not_shrink_to_its_floor_is_a_complaint()
     {
         var report = new ReplayReport
@@ -146,13 +175,13 @@ public class ReplayCommandTests
         Assert.Equal(Fields, FieldsOf(Assert.Single(output.ToString().TrimEnd().Split('\n'))));
     }
 
-    private static (int Exit, JsonElement Report, string Errors) Replay(string trace, long poolBytes, int seed, double speed = double.PositiveInfinity)
+    private static (int Exit, JsonElement Report, string Errors) Replay(string trace, long poolBytes, int seed, double speed = double.PositiveInfinity, int processes = 0)
     {
         var path = Path.GetTempFileName();
         try
         {
             File.WriteAllText(path, trace, Encoding.UTF8);
-            return Replay(new ReplayOptions { TracePath = path, Pool = PoolSize.Fixed(poolBytes), Seed = seed, Speed = speed });
+            return Replay(new ReplayOptions { TracePath = path, Pool = PoolSize.Fixed(poolBytes), Seed = seed, Speed = speed, Processes = processes });
         }
         finally
         {

@@ -75,6 +75,25 @@ public class ReplayOptionsTests
     }
 
     [Fact]
+    public void Processes_are_counted_and_have_no_cold_memory_to_flip_a_bit_of()
+    {
+        AssertRefused("--processes: 17", () => new ReplayOptions { Processes = 17 }.Validate(), "between 1 and 16");
+        AssertRefused("--flip-bit: ", () => new ReplayOptions { Processes = 2, FlipBit = true }.Validate(), "leave out --processes");
+    }
+
+    [Fact]
+    public void Requests_are_dealt_out_in_turn_and_each_process_takes_turns_in_its_part_of_the_pool()
+    {
+        var requests = Enumerable.Range(1, 5).Select(i => new TraceRequest(0, i, 24)).ToArray();
+        var options = new ReplayOptions { Pool = PoolSize.Fixed(64 << 20), Processes = 2 };
+        var (first, second) = (ReplayPlan.CreatePart(options, requests, 0), ReplayPlan.CreatePart(options, requests, 1));
+        Assert.Equal([1, 3, 5], first.Requests.Select(request => request.InputTokens));
+        Assert.Equal([2, 4], second.Requests.Select(request => request.InputTokens));
+        Assert.Equal(options.Pool, first.Pool);
+        Assert.Equal(ReplayPlan.Create(options with { Pool = PoolSize.Fixed(32 << 20) }, requests).TurnTokens, first.TurnTokens);
+    }
+
+    [Fact]
     public void A_block_larger_than_the_pool_is_refused() =>
         AssertRefused("--layout: ", () => new ReplayOptions { Pool = PoolSize.Fixed(2 << 20), Layout = ReplayLayout.Parse("256KiBx16") }.Validate(), "4MiB");
 

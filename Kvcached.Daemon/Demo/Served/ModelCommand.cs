@@ -1,5 +1,5 @@
-using System.Collections.Concurrent;
 using System.CommandLine;
+using Kvcached.Daemon.Processes;
 using Kvcached.Devices.Cpu;
 
 namespace Kvcached.Daemon.Demo.Served;
@@ -59,25 +59,5 @@ internal static class ModelCommand
 
         public void Show(in RunSnapshot snapshot) =>
             ModelCommand.Say(new ModelMessage { Phase = ModelPhase.Running, Step = snapshot.Step, Steps = snapshot.Steps, Tokens = snapshot.Tokens });
-    }
-
-    /// <summary>Standard input. Where it ends, who started the process is gone, and the process ends.</summary>
-    private sealed class StarterLines
-    {
-        private readonly BlockingCollection<string> _lines = [];
-
-        public StarterLines() => new Thread(Watch) { IsBackground = true, Name = "standard input" }.Start();
-
-        public string Read() => _lines.Take();
-
-        private void Watch()
-        {
-            while (Console.In.ReadLine() is { } line)
-            {
-                _lines.Add(line);
-            }
-
-            Environment.Exit(1);
-        }
     }
 }
