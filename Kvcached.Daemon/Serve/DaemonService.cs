@@ -39,6 +39,11 @@ internal sealed partial class DaemonService(ServerOptions options, ServeOutcome 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         systemd.Stopping();
+        if (_server is { } server && !outcome.HasFailed)
+        {
+            await server.PostAsync(() => server.CondemnAll("the daemon is stopping")).ConfigureAwait(false);
+        }
+
         _listener?.Dispose();
         if (_accepting is not null)
         {

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
 using Microsoft.Extensions.Options;
 
 namespace Kvcached.Daemon.Serve;
@@ -67,6 +68,8 @@ internal static class ServeCommand
             });
         }
 
+        // The engine's thread logs: it must not wait for who reads the log.
+        builder.Services.Configure<ConsoleLoggerOptions>(options => options.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite);
         builder.Services.AddOptions<ServeSettings>().Bind(builder.Configuration).ValidateOnStart();
         builder.Services.AddSingleton<IValidateOptions<ServeSettings>, ServeSettingsValidator>();
         builder.Services.AddSingleton(services => services.GetRequiredService<IOptions<ServeSettings>>().Value.ToServerOptions());

@@ -51,6 +51,14 @@ internal sealed partial class CacheServer
         Condemned?.Invoke(session.Identity, reason);
     }
 
+    /// <summary>Tells all clients that they are served no more.</summary>
+    /// <returns>How many there were.</returns>
+    public int CondemnAll(string reason)
+    {
+        _sessions.ForEach(session => Condemn(session, reason));
+        return _sessions.Count;
+    }
+
     /// <summary>Looks at clients that may be dying, a few times a second.</summary>
     private void Watch()
     {
