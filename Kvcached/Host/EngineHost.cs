@@ -129,17 +129,24 @@ internal sealed class EngineHost : ISubmitter, IDisposable
 
     public void Submit(int queue, ReadOnlySpan<EngineWait> waits, CommandList commands, Point signal)
     {
-        if (waits.Length > _waits.Length)
+        if (waits.Length * 2 > _waits.Length)
         {
-            Array.Resize(ref _waits, waits.Length * 2);
+            Array.Resize(ref _waits, waits.Length * 4);
         }
 
-        for (var i = 0; i < waits.Length; i++)
+        var count = 0;
+        foreach (ref readonly var wait in waits)
         {
-            _waits[i] = new WaitPoint(_timelines[waits[i].Point.Timeline]!, waits[i].Point.Value, (int)waits[i].Reason);
+            var point = wait.Point;
+            _waits[count++] = new WaitPoint(_timelines[point.Timeline]!, point.Value, (int)wait.Reason);
+            if (_device.IsShared && point.Kind == TimelineKind.End)
+            {
+                // A client in another process may signal what it likes: no end counts before its begin, here as in the engine. What waits for the end would overtake what is on the way into the step's blocks.
+                _waits[count++] = new WaitPoint(_timelines[Point.TimelineOf(point.Lane, TimelineKind.Begin)]!, point.Value, (int)wait.Reason);
+            }
         }
 
-        _queues[queue]!.Submit(_waits.AsSpan(0, waits.Length), commands, new TimelinePoint(_timelines[signal.Timeline]!, signal.Value));
+        _queues[queue]!.Submit(_waits.AsSpan(0, count), commands, new TimelinePoint(_timelines[signal.Timeline]!, signal.Value));
     }
 
     public void Discard(long offset, long bytes) => Pool.Discard(offset, bytes);

@@ -21,6 +21,9 @@ internal sealed class HostDevice
 
     public IDevice Device { get; }
 
+    /// <summary>Whether other processes signal ends.</summary>
+    public bool IsShared => _sharing is not null;
+
     /// <summary>Allocates memory that other processes may use as far as <paramref name="access"/> says, if there are others.</summary>
     public DeviceMemory Allocate(long bytes, MemoryKind kind, string label, SharedAccess access = SharedAccess.Private) =>
         _sharing is null || access == SharedAccess.Private ? Device.Allocate(bytes, kind, label) : _sharing.Allocate(bytes, kind, label, access);
