@@ -106,7 +106,10 @@ internal sealed partial class CacheServer : IDisposable
 #pragma warning restore RS0030
 
         // Whoever waits for an answer gets one.
-        RunPosted();
+        while (RunPosted())
+        {
+        }
+
         foreach (var session in _sessions)
         {
             session.Areas.Close();
@@ -184,8 +187,9 @@ internal sealed partial class CacheServer : IDisposable
 
     private bool RunPosted()
     {
+        // What comes meanwhile has its turn with the next: whoever asks without end keeps nobody's records waiting.
         var ran = false;
-        while (_posted.TryDequeue(out var work))
+        for (var left = _posted.Count; left > 0 && _posted.TryDequeue(out var work); left--)
         {
             work();
             ran = true;

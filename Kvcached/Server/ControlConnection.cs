@@ -66,6 +66,12 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         {
             await EndAsync("its connection has ended").ConfigureAwait(false);
         }
+        catch (Exception error)
+        {
+            // The client must not be left as if it were served; why goes to the log.
+            await EndAsync($"the daemon cannot serve it: {error.Message}").ConfigureAwait(false);
+            throw new ProtocolException($"The daemon cannot serve the connection: {error.Message}", error);
+        }
     }
 
     /// <summary>Sends a message. One that does not fit in the socket's buffer is for a client that reads nothing.</summary>
@@ -127,6 +133,11 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
             process.Dispose();
             Send(new ErrorMessage { Id = hello.Id, Error = error.Error, Message = error.Message });
             throw new ProtocolException(error.Message, error);
+        }
+        catch
+        {
+            process.Dispose();
+            throw;
         }
 
         var areas = _session.Areas;
