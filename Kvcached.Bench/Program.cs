@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Kvcached.Bench.Fragmentation;
+using Kvcached.Bench.Fuzz;
 using Kvcached.Bench.Kill;
 using Kvcached.Bench.Micro;
 using Kvcached.Bench.Processes;
@@ -9,7 +10,7 @@ using Kvcached.Bench.Stress;
 
 var root = new RootCommand("Long commands and benchmarks of Kvcached.")
 {
-    BlocksProcess.CreateCommand(), ClientCommand.Create(), FutexPeer.CreateCommand(), FragmentationCommand.Create(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(), StressCommand.Create(),
+    BlocksProcess.CreateCommand(), ClientCommand.Create(), FutexPeer.CreateCommand(), FragmentationCommand.Create(), FuzzCommand.Create(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(), StressCommand.Create(),
 };
 var parse = root.Parse(args);
 foreach (var error in parse.Errors)

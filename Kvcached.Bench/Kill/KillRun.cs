@@ -67,7 +67,7 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
                 say?.Invoke($"killed {Math.Min(killed + AtATime, options.Clients)} of {options.Clients} clients");
             }
 
-            var descriptors = LeakedDescriptors(daemon, before);
+            var descriptors = DaemonRemains.Descriptors(daemon, before);
             var reports = survivors.ConvertAll(survivor => survivor.Stop());
             AwaitClients(daemon, 0);
             var status = daemon.ReadStatus();
@@ -196,22 +196,6 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
             clients.ForEach(client => client.Dispose());
             pids.Add(daemon.Pid);
             daemon.Dispose();
-        }
-    }
-
-    /// <summary>Descriptors that were not there before, once a connection that is just being closed has had time for it.</summary>
-    private static string[] LeakedDescriptors(DaemonProcess daemon, List<string> before)
-    {
-        var since = Stopwatch.GetTimestamp();
-        while (true)
-        {
-            var more = daemon.ReadDescriptors();
-            if (more.Count <= before.Count || Stopwatch.GetElapsedTime(since) > TimeSpan.FromSeconds(2))
-            {
-                return more.Count <= before.Count ? [] : [.. more.Except(before).Take(more.Count - before.Count)];
-            }
-
-            Thread.Sleep(20);
         }
     }
 

@@ -18,11 +18,12 @@ internal static class ClientCommand
     private static readonly Option<int> Seed = new("--seed");
     private static readonly Option<int> Sequences = new("--sequences") { DefaultValueFactory = _ => 12 };
     private static readonly Option<string?> Phases = new("--phases");
+    private static readonly Option<int> Pause = new("--pause") { Description = "Milliseconds between steps, where others want the processor too." };
     private static readonly Option<bool> Reconnect = new("--reconnect") { Description = "Where the daemon is lost, connect to the next one and start over." };
 
     public static Command Create()
     {
-        var command = new Command("client", "A client process of kill and stress.") { Socket, Tenant, Seed, Sequences, Phases, Reconnect };
+        var command = new Command("client", "A client process of fuzz, kill and stress.") { Socket, Tenant, Seed, Sequences, Phases, Pause, Reconnect };
         command.Hidden = true;
         command.SetAction(Run);
         return command;
@@ -101,6 +102,11 @@ internal static class ClientCommand
                 {
                     // Said at once: whoever is killed later could not say it any more.
                     throw new InvalidOperationException($"Mismatch: {client.Tally.MismatchedGranules} granules, first at sequence {client.Tally.FirstSequence}, position {client.Tally.FirstPosition}, byte {client.Tally.FirstPoolOffset} of the pool.");
+                }
+
+                if (parse.GetValue(Pause) is > 0 and var pause)
+                {
+                    Thread.Sleep(pause);
                 }
 
                 if (phases is not null)

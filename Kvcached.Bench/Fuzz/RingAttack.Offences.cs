@@ -1,0 +1,266 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Kvcached.Protocol;
+
+namespace Kvcached.Bench.Fuzz;
+
+// What breaks the protocol: for certain, or perhaps.
+internal sealed unsafe partial class RingAttack
+{
+    /// <summary>Words that a client may write as it likes, as far as the daemon is concerned.</summary>
+    private bool ScribbleHarmlessly()
+    {
+        tally.Count("words that nothing depends on");
+        Store(connection.ClientArea, RingLayout.ClientSleeps, (ulong)random.NextInt64());
+        Store(connection.ClientArea, RingLayout.ClientState, ulong.MaxValue);
+        var lane = RingLayout.TimelineAt(connection.RingBytes, random.Next(_lanes.Count));
+        for (var word = 1; word < 8; word++)
+        {
+            Store(connection.ClientArea, lane + (word * sizeof(ulong)), random.Next(2) == 0 ? ulong.MaxValue : (ulong)random.NextInt64());
+        }
+
+        return true;
+    }
+
+    /// <summary>A record or word that may be an offence, or may do what a valid one does.</summary>
+    private bool Corrupt()
+    {
+        _left = _isSuspect ? _left : Math.Min(_left, SuspectRecords);
+        _isSuspect = true;
+        switch (random.Next(7))
+        {
+            case 0:
+                random.NextBytes(_body.AsSpan(0, 64));
+                return Put("mutated: random body", (SubmissionKind)random.Next(1, 10), _body.AsSpan(0, 8 * random.Next(0, 8)));
+            case 1:
+                return Put("mutated: bits of a body flipped", (SubmissionKind)random.Next(1, 7), Flipped());
+            case 2:
+                return Replay();
+            case 3:
+                tally.Count("end set to anything");
+                Store(connection.ClientArea, RingLayout.TimelineAt(connection.RingBytes, random.Next(_lanes.Count)), random.Next(2) == 0 ? ulong.MaxValue >> random.Next(64) : (ulong)random.NextInt64());
+                return true;
+            case 4:
+                tally.Count("completion head set to anything");
+                Store(connection.ClientArea, RingLayout.CompletionHead, random.Next(2) == 0 ? ulong.MaxValue - (ulong)random.Next(64) : (ulong)random.NextInt64());
+                return true;
+            case 5:
+                return RewritePublished();
+            default:
+                var record = new TransferRecord { Lane = 0, Slot = (uint)random.Next(Slots * 2), Kind = (uint)random.Next(6), Most = int.MaxValue >> random.Next(31), Ticket = ulong.MaxValue };
+                return Put("mutated: transfer", SubmissionKind.Transfer, Bytes(in record));
+        }
+    }
+
+    private ReadOnlySpan<byte> Flipped()
+    {
+        Span<int> slots = [random.Next(Slots), random.Next(Slots)];
+        var lane = _lanes[random.Next(_lanes.Count)];
+        var length = BeginBody(lane.Index, lane.Next, slots, 100);
+        for (var bits = random.Next(1, 6); bits > 0; bits--)
+        {
+            _body[random.Next(length)] ^= (byte)(1 << random.Next(8));
+        }
+
+        return _body.AsSpan(0, length);
+    }
+
+    /// <summary>A record once more that has been read, as far as it still lies in the ring.</summary>
+    private bool Replay()
+    {
+        var ring = connection.ClientArea + RingLayout.Ring;
+        var offset = random.Next(connection.RingBytes / 8) * 8;
+        var length = (int)Math.Min(*(uint*)(ring + offset) & ~7u, (uint)Math.Min(connection.RingBytes - offset, 512));
+        var kind = *(uint*)(ring + offset + 4);
+        return length <= 8 || kind == 0 || Put("replayed", (SubmissionKind)kind, new ReadOnlySpan<byte>(ring + offset + 8, length - 8));
+    }
+
+    /// <summary>Writes over the last record after it was published.</summary>
+    private bool RewritePublished()
+    {
+        var offset = (long)((Tail - 16) & (ulong)(connection.RingBytes - 1));
+        tally.Count("rewritten after publishing");
+        Store(connection.ClientArea, RingLayout.Ring + offset, (ulong)random.NextInt64());
+        return true;
+    }
+
+    /// <summary>Ends the connection: mostly by an offence, for which the daemon must give a reason.</summary>
+    private void Finish()
+    {
+        var isGone = connection.IsCondemned;
+        if (!isGone && random.Next(10) is 0 or 1)
+        {
+            Leave();
+            return;
+        }
+
+        if (!isGone)
+        {
+            Offend();
+            connection.Call();
+        }
+
+        tally.IsOffender = true;
+        if (!AwaitsClose())
+        {
+            tally.Failure ??= $"Connection {number} broke the protocol and was not disconnected within {HostileConnection.Patience.TotalSeconds} s; the last: {tally.Kinds.Keys.LastOrDefault()}.";
+        }
+        else if (connection.Reason is null)
+        {
+            tally.Failure ??= $"Connection {number} was disconnected without a reason.";
+        }
+        else if (isGone && !_isSuspect)
+        {
+            tally.Failure ??= $"Connection {number} had kept to the protocol, and was disconnected: {connection.Reason}";
+        }
+
+        CountRead();
+        tally.Reason = connection.Reason;
+    }
+
+    /// <summary>Whether the daemon disconnects this client. A record may stand behind a step that waits for what this client's own live steps pin: they are ended after a while.</summary>
+    private bool AwaitsClose()
+    {
+        var started = Stopwatch.GetTimestamp();
+        while (!connection.LooksClosed(TimeSpan.FromMilliseconds(500)))
+        {
+            if (Stopwatch.GetElapsedTime(started) > HostileConnection.Patience)
+            {
+                return false;
+            }
+
+            EndAll();
+        }
+
+        return true;
+    }
+
+    /// <summary>Says goodbye, or closes the connection, with steps under way or not.</summary>
+    private void Leave()
+    {
+        if (random.Next(2) == 0)
+        {
+            tally.Count("control: goodbye");
+            connection.Send(ControlFrame.Write(new GoodbyeMessage()), []);
+            connection.LooksClosed(HostileConnection.Patience);
+        }
+        else
+        {
+            tally.Count("vanished");
+        }
+    }
+
+    /// <summary>Breaks the protocol for certain.</summary>
+    private void Offend()
+    {
+        if (random.Next(3) == 0)
+        {
+            OffendByWords();
+            return;
+        }
+
+        PutOffence();
+    }
+
+    private void OffendByWords()
+    {
+        var tail = Tail;
+        var (name, value) = random.Next(5) switch
+        {
+            0 => ("tail behind the head", connection.SubmissionHead - 8),
+            1 => ("tail in the middle of a record", tail + 4),
+            2 => ("tail beyond the ring", connection.SubmissionHead + (2 * (ulong)connection.RingBytes) + 8 + ((ulong)random.NextInt64(1 << 20) * 8)),
+            3 => ("tail of all ones", ulong.MaxValue),
+            _ => ("tail far ahead", tail + (1UL << 63)),
+        };
+        tally.Count($"offence: {name}");
+        Store(connection.ClientArea, RingLayout.SubmissionTail, value);
+    }
+
+    private void PutOffence()
+    {
+        var lane = _lanes[0];
+        Span<int> none = [Slots + 1];
+        Span<int> twice = [0, 0];
+        _isSuspect = true;
+        _ = random.Next(16) switch
+        {
+            0 => Offence("unknown kind", (SubmissionKind)random.Next(9, int.MaxValue), 8),
+            1 => Offence("body too short", SubmissionKind.Create, 8),
+            2 => Offence("body too long", SubmissionKind.Free, 64),
+            3 => Offence("slot out of range", SubmissionKind.Create, new CreateRecord { Slot = (uint)connection.Welcome!.MaxSequences + (uint)random.Next() }),
+            4 => Offence("no such model", SubmissionKind.Create, new CreateRecord { Slot = Slots + 5, Model = (uint)_blockBytes.Count }),
+            5 => Offence("free of nothing", SubmissionKind.Free, new SequenceRecord { Slot = Slots + 1 }),
+            6 => Offence("negative tokens", SubmissionKind.Truncate, new SequenceRecord { Slot = Existing(), Value = int.MinValue >> random.Next(31) }),
+            7 => Offence("negative commit", SubmissionKind.Commit, new SequenceRecord { Slot = Existing(), Value = -1 }),
+            8 => Offence("no such lane", SubmissionKind.Begin, BeginBody((uint)random.Next(_lanes.Count, int.MaxValue), 1, none, 4)),
+            9 => Offence("no such step", SubmissionKind.Begin, BeginBody(0, random.Next(3) == 0 ? ulong.MaxValue : lane.Next + (ulong)random.Next(1, 100), none, 4)),
+            10 => Offence("empty slot in a step", SubmissionKind.Begin, BeginBody(0, lane.Next, none, 4)),
+            11 => Offence("a sequence twice in a step", SubmissionKind.Begin, BeginBody(0, lane.Next, twice, 4)),
+            12 => Offence("a step of nothing", SubmissionKind.Begin, BeginBody(0, lane.Next, [], 4)),
+            13 => CountMismatch(lane),
+            14 => Offence("no such transfer", SubmissionKind.Transfer, new TransferRecord { Slot = Existing(), Kind = (uint)random.Next(5, int.MaxValue) }),
+            _ => BadHeader(),
+        };
+    }
+
+    private string CountMismatch(HostileLane lane)
+    {
+        var length = BeginBody(0, lane.Next, [0], 4);
+        MemoryMarshal.Write(_body.AsSpan(4), uint.MaxValue >> random.Next(31));
+        _body[4] |= 2;
+        return Offence("count that does not match", SubmissionKind.Begin, length);
+    }
+
+    /// <summary>A header that no record can have, or padding where none belongs.</summary>
+    private string BadHeader()
+    {
+        var (name, bytes, kind) = random.Next(5) switch
+        {
+            0 => ("length 0", 0u, 1u),
+            1 => ("length that is no multiple of 8", 20u, 1u),
+            2 => ("length beyond the tail", 4096u, 1u),
+            3 => ("length of all ones", uint.MaxValue, 1u),
+            _ => ("padding in the middle", 16u, 0u),
+        };
+
+        // Two records' worth, and far from the ring's end, where padding would belong.
+        Span<byte> place;
+        while (_ring.TryReserve(1, 8, out place) == RingStatus.Full && !IsOver)
+        {
+            connection.Call();
+            EndBegun();
+            ReadCompletions();
+        }
+
+        if (!place.IsEmpty)
+        {
+            fixed (byte* body = place)
+            {
+                *(uint*)(body - 8) = bytes;
+                *(uint*)(body - 4) = kind;
+            }
+
+            _ring.Publish();
+        }
+
+        tally.Count($"offence: {name}");
+        return name;
+    }
+
+    /// <summary>A slot with a sequence, or one that has none: both are offences with what goes along.</summary>
+    private uint Existing() => TryChoose(out var slot) ? (uint)slot : 0;
+
+    private string Offence<T>(string name, SubmissionKind kind, in T record)
+        where T : unmanaged
+    {
+        MemoryMarshal.Write(_body, in record);
+        return Offence(name, kind, System.Runtime.CompilerServices.Unsafe.SizeOf<T>());
+    }
+
+    private string Offence(string name, SubmissionKind kind, int length)
+    {
+        Put($"offence: {name}", kind, _body.AsSpan(0, length));
+        return name;
+    }
+}
