@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Kvcached.Bench.Elastic;
 using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Bench.Ratios;
@@ -29,6 +30,7 @@ internal static class RatiosCommand
         new(AtLeast("client_scaling", "ratio", 0.9), () => new ClientScalingSides()),
         new(AtMost("bookkeeping", "%", 0.2, (a, b) => 100 * a / b), () => new BookkeepingSides()) { IsCounted = true },
         new(AtMost("steady_state_allocation", "bytes", 0, RatioGoal.OfA), () => new SteadyStateSides()) { IsCounted = true },
+        new(AtLeast("elastic_vs_static", "ratio", 2), () => new ElasticSides()) { IsCounted = true },
     ];
 
     public static Command Create() => Create((only, pace) => Run(All, only, pace, Console.Out, Console.Error));

@@ -314,7 +314,7 @@ public class RatioRunTests
             "evict_reload_bandwidth >= 0.92 ratio", "decode_under_churn >= 0.9 ratio",
             "decode_during_compaction >= 0.9 ratio", "compaction_bandwidth >= 0.9 ratio", "segment_handover <= 1.5 ratio", "remap_table_vs_vm <= 0.05 ratio",
             "ring_round_trip <= 1.5 ratio", "daemon_vs_embedded >= 0.8 ratio", "client_scaling >= 0.9 ratio",
-            "bookkeeping <= 0.2 %", "steady_state_allocation <= 0 bytes",
+            "bookkeeping <= 0.2 %", "steady_state_allocation <= 0 bytes", "elastic_vs_static >= 2 ratio",
         ],
         RatiosCommand.All.Select(comparison => comparison.Goal)
             .Select(goal => $"{goal.Name} {(goal.Direction == GoalDirection.AtMost ? "<=" : ">=")} {goal.Goal} {goal.Unit}"));
