@@ -144,12 +144,11 @@ public sealed class DaemonTests : IDisposable
 
         // Stopped again and again until it is met with a step under way: without one it pins nothing, and may stay stopped.
         Signals.Send(client.Pid, Signals.Stop);
-        while (daemon.ReadStatus().Clients[0].PinnedBytes == 0)
+        while (!PinsForGood(daemon))
         {
             Signals.Send(client.Pid, Signals.Continue);
             Thread.Sleep(1);
             Signals.Send(client.Pid, Signals.Stop);
-            Thread.Sleep(20);
         }
 
         Await(daemon, status => status.Clients.Length == 0);
@@ -215,6 +214,13 @@ public sealed class DaemonTests : IDisposable
             Assert.True(Stopwatch.GetElapsedTime(since) < _limit, daemon.Tail());
             Thread.Sleep(20);
         }
+    }
+
+    /// <summary>Whether the only client pins something that is no transfer about to end.</summary>
+    private static bool PinsForGood(DaemonProcess daemon)
+    {
+        Thread.Sleep(100);
+        return daemon.ReadStatus().Clients is not [{ PinnedBytes: 0 }];
     }
 
     private static DaemonStatus Read(TestDaemon daemon) => daemon.Server.PostAsync(() => daemon.Server.Status(0).Status).GetAwaiter().GetResult();
