@@ -18,6 +18,7 @@ internal sealed class DaemonWatch : IDisposable
     private readonly Dictionary<string, (long Steps, long Since)> _progress = [];
     private volatile bool _stop;
 
+    /// <summary>Begins to watch.</summary>
     /// <param name="daemon">The daemon.</param>
     /// <param name="tenants">Whose steps must go on.</param>
     public DaemonWatch(DaemonProcess daemon, IEnumerable<string> tenants)
