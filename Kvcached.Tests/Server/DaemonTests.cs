@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Sockets;
+using Kvcached.Bench.Fuzz;
 using Kvcached.Bench.Processes;
 using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
@@ -174,6 +175,46 @@ public sealed class DaemonTests : IDisposable
 
         Assert.Equal(KvError.DaemonLost, error?.Error);
         Assert.Contains("There is no sequence in slot 77", error!.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("{\"type\":\"goodbye\"}", "said goodbye")]
+    [InlineData("{\"type\":\"goodbye\"", "Not a control message")]
+    [InlineData("{\"type\":\"welcome\"}", "control message")]
+    public void A_connection_that_the_daemon_ends_hears_why_attached_or_not_and_whatever_it_has_sent_beside(string last, string reason)
+    {
+        using var daemon = new TestDaemon(Options());
+        foreach (var attach in new[] { false, true })
+        {
+            using var connection = new HostileConnection(_socket);
+            var hello = new HelloMessage { Version = ControlFrame.Version, Attach = attach };
+            Assert.True(attach ? connection.TryAttach(hello) : connection.Ask(hello) is OkMessage);
+            var json = System.Text.Encoding.UTF8.GetBytes(last);
+            connection.Send([.. BitConverter.GetBytes(json.Length), .. json, .. new byte[50_000]], []);
+
+            // Read late: the daemon has closed its end, with bytes unread in it.
+            connection.EndWriting();
+            AwaitStatus(daemon, status => status.Clients.Length == 0);
+            Thread.Sleep(50);
+            Assert.True(connection.LooksClosed(_limit));
+            Assert.Contains(reason, connection.Reason ?? "none", StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_connection_beyond_the_most_is_refused_with_a_typed_error()
+    {
+        using var daemon = new TestDaemon(Options() with { MaxClients = 1 });
+        var connections = new List<ControlClient>();
+        for (var i = 0; i < 1 + ServerOptions.MoreConnections; i++)
+        {
+            connections.Add(OpenControl());
+            connections[i].Ask<OkMessage>(new HelloMessage { Version = ControlFrame.Version, Attach = false });
+        }
+
+        using var late = OpenControl();
+        Assert.Equal(KvError.CapacityExceeded, Assert.Throws<KvException>(() => late.Ask<OkMessage>(new HelloMessage { Version = ControlFrame.Version })).Error);
+        connections.ForEach(connection => connection.Dispose());
     }
 
     [Fact]

@@ -44,11 +44,13 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
 
             while (await ReadAsync(stop).ConfigureAwait(false) is { } request)
             {
-                await ReplyAsync(request).ConfigureAwait(false);
                 if (request is GoodbyeMessage)
                 {
+                    await EndAsync("it has said goodbye", saidGoodbye: true).ConfigureAwait(false);
                     return;
                 }
+
+                await ReplyAsync(request).ConfigureAwait(false);
             }
 
             await EndAsync("it has closed its connection").ConfigureAwait(false);
@@ -58,11 +60,14 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
             await EndAsync(offence.Message).ConfigureAwait(false);
             if (_session is null)
             {
-                Send(new ErrorMessage { Error = KvError.InvalidArgument, Message = offence.Message });
                 throw;
             }
         }
-        catch (Exception error) when (error is SocketException or OperationCanceledException or ObjectDisposedException)
+        catch (OperationCanceledException)
+        {
+            await EndAsync(stop.IsCancellationRequested ? "the daemon stops" : $"it has not said hello within {_helloTimeout.TotalSeconds} s").ConfigureAwait(false);
+        }
+        catch (Exception error) when (error is SocketException or ObjectDisposedException)
         {
             await EndAsync("its connection has ended").ConfigureAwait(false);
         }
@@ -96,7 +101,7 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         }
     }
 
-    /// <summary>Tells the client that it is served no more, and why. On the server's thread.</summary>
+    /// <summary>Tells the client that it is served no more, and why. What it has sent and nobody has read takes nothing from that: it reads the reason before it finds the connection ended.</summary>
     public void End(string reason)
     {
         try
@@ -110,11 +115,26 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         }
     }
 
+    /// <summary>Answers a request, or a connection before there was any, with an error, and ends the connection.</summary>
+    public void Refuse(long id, KvError error, string message)
+    {
+        try
+        {
+            Send(new ErrorMessage { Id = id, Error = error, Message = message });
+        }
+        catch (Exception failure) when (failure is SocketException or ObjectDisposedException or ProtocolException)
+        {
+            return;
+        }
+
+        End(message);
+    }
+
     private async Task GreetAsync(HelloMessage hello)
     {
         if (hello.Version != ControlFrame.Version)
         {
-            throw new ProtocolException($"Version {hello.Version} of the protocol; this daemon speaks {ControlFrame.Version}.");
+            throw Refused(hello, new KvException(KvError.InvalidArgument, $"Version {hello.Version} of the protocol; this daemon speaks {ControlFrame.Version}."));
         }
 
         if (!hello.Attach)
@@ -131,8 +151,7 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         catch (KvException error)
         {
             process.Dispose();
-            Send(new ErrorMessage { Id = hello.Id, Error = error.Error, Message = error.Message });
-            throw new ProtocolException(error.Message, error);
+            throw Refused(hello, error);
         }
         catch
         {
@@ -143,6 +162,12 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         var areas = _session.Areas;
         Send(server.Welcome(_session, hello.Id), areas.ClientDescriptor, areas.DaemonDescriptor, server.EntriesDescriptor, areas.EventDescriptor);
         Send(new MapMessage { Extent = 0, Offset = 0, Bytes = server.PoolBytes }, server.PoolDescriptor);
+    }
+
+    private ProtocolException Refused(HelloMessage hello, KvException error)
+    {
+        Refuse(hello.Id, error.Error, error.Message);
+        return new ProtocolException(error.Message, error);
     }
 
     private async Task ReplyAsync(ControlMessage request)
@@ -193,12 +218,6 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
             case LimitMessage limit:
                 server.Limit(limit);
                 break;
-            case GoodbyeMessage when _session is { } session:
-                session.SaidGoodbye = true;
-                server.Condemn(session, "it has said goodbye");
-                break;
-            case GoodbyeMessage:
-                break;
             default:
                 throw new ProtocolException($"A client does not send {request.GetType().Name}.");
         }
@@ -210,15 +229,20 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         ? session
         : throw new KvException(KvError.Disconnected, _session is null ? "The connection has attached no client." : $"The client has been disconnected: {_session.Reason}.");
 
-    private async Task EndAsync(string reason)
+    private async Task EndAsync(string reason, bool saidGoodbye = false)
     {
         if (_session is { } session)
         {
             await server.PostAsync(() =>
             {
+                session.SaidGoodbye |= saidGoodbye;
                 server.Condemn(session, reason);
                 return true;
             }).ConfigureAwait(false);
+        }
+        else
+        {
+            End(reason);
         }
     }
 

@@ -91,8 +91,7 @@ internal sealed class ControlListener : IDisposable
             if (Interlocked.Increment(ref _connections) > _options.MaxClients + ServerOptions.MoreConnections)
             {
                 Interlocked.Decrement(ref _connections);
-                accepted.Dispose();
-                Refused?.Invoke(0, "there are as many connections as there may be");
+                Refuse(accepted, 0, KvError.CapacityExceeded, "There are as many connections as there may be.");
                 continue;
             }
 
@@ -123,14 +122,13 @@ internal sealed class ControlListener : IDisposable
         {
             var peer = PeerCredentials.Of(socket);
             pid = peer.ProcessId;
-            using var connection = new ControlConnection(_server, socket, pid);
             if (!IsAllowed(peer))
             {
-                connection.Send(new ErrorMessage { Error = KvError.NotAllowed, Message = $"User {peer.UserId} may not use this daemon." });
-                Refused?.Invoke(pid, $"user {peer.UserId} is not allowed");
+                Refuse(socket, pid, KvError.NotAllowed, $"User {peer.UserId} may not use this daemon.");
                 return;
             }
 
+            using var connection = new ControlConnection(_server, socket, pid);
             await connection.RunAsync(_stop.Token).ConfigureAwait(false);
         }
         catch (Exception error) when (error is SocketException or ObjectDisposedException or OperationCanceledException or ProtocolException)
@@ -141,6 +139,16 @@ internal sealed class ControlListener : IDisposable
         {
             Interlocked.Decrement(ref _connections);
         }
+    }
+
+    private void Refuse(Socket socket, int pid, KvError error, string message)
+    {
+        using (var connection = new ControlConnection(_server, socket, pid))
+        {
+            connection.Refuse(id: 0, error, message);
+        }
+
+        Refused?.Invoke(pid, message);
     }
 
     private bool IsAllowed(PeerCredentials peer) =>
