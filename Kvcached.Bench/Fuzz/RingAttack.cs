@@ -138,127 +138,6 @@ internal sealed unsafe partial class RingAttack(HostileConnection connection, Li
         ReadCompletions();
     }
 
-    private bool PutValid()
-    {
-        switch (random.Next(100))
-        {
-            case < 25:
-                return Create();
-            case < 45:
-                return PutOf(SubmissionKind.Truncate, random.Next(0, 200));
-            case < 60:
-                return PutOf(SubmissionKind.Commit, random.Next(0, 40));
-            case < 66:
-                return Free();
-            case < 78:
-                return Transfer();
-            default:
-                return Begin(_lanes[random.Next(_lanes.Count)]);
-        }
-    }
-
-    private bool Create()
-    {
-        var slot = random.Next(Slots);
-        if (_models[slot] >= 0)
-        {
-            return PutOf(SubmissionKind.Truncate, random.Next(0, 200));
-        }
-
-        var model = random.Next(_blockBytes.Count);
-        var record = new CreateRecord { Slot = (uint)slot, Model = (uint)model, Id = (uint)random.Next() };
-        if (!Put("create", SubmissionKind.Create, Bytes(in record)))
-        {
-            return false;
-        }
-
-        _models[slot] = model;
-        return true;
-    }
-
-    private bool Free()
-    {
-        if (!TryChoose(out var slot))
-        {
-            return Create();
-        }
-
-        var record = new SequenceRecord { Slot = (uint)slot };
-        if (!Put("free", SubmissionKind.Free, Bytes(in record)))
-        {
-            return false;
-        }
-
-        _models[slot] = -1;
-        return true;
-    }
-
-    private bool PutOf(SubmissionKind kind, int value)
-    {
-        if (!TryChoose(out var slot))
-        {
-            return Create();
-        }
-
-        var record = new SequenceRecord { Slot = (uint)slot, Value = value };
-        return Put(kind == SubmissionKind.Truncate ? "truncate" : "commit", kind, Bytes(in record));
-    }
-
-    private bool Transfer()
-    {
-        if (!TryChoose(out var slot))
-        {
-            return Create();
-        }
-
-        var record = new TransferRecord { Lane = (uint)random.Next(_lanes.Count), Slot = (uint)slot, Kind = (uint)random.Next(5), Most = random.Next(0, 8), Ticket = (ulong)random.NextInt64() };
-        return Put("transfer", SubmissionKind.Transfer, Bytes(in record));
-    }
-
-    private bool Begin(HostileLane lane)
-    {
-        if (!TryChoose(out var first))
-        {
-            return Create();
-        }
-
-        if (!lane.HasRoom)
-        {
-            // Now and then whatever the daemon does is waited for; else there is other work meanwhile.
-            if (lane.BegunValue <= lane.Ended && random.Next(64) > 0)
-            {
-                return PutOf(SubmissionKind.Truncate, random.Next(0, 200));
-            }
-
-            if (!EndSome(lane))
-            {
-                return false;
-            }
-        }
-
-        var count = 0;
-        Span<int> slots = stackalloc int[lane.MaxBatch];
-        var most = random.Next(1, lane.MaxBatch + 1);
-        for (var i = 0; i < Slots && count < most; i++)
-        {
-            var slot = (first + i) % Slots;
-            if (_models[slot] == _models[first])
-            {
-                slots[count++] = slot;
-            }
-        }
-
-        var length = BeginBody(lane.Index, lane.Next, slots[..count], random.Next(12) == 0 ? 200 : 20);
-        if (!Put("begin", SubmissionKind.Begin, _body.AsSpan(0, length)))
-        {
-            return false;
-        }
-
-        lane.NoteBegun(slots[..count], _blockBytes[_models[first]]);
-        tally.Steps++;
-        return true;
-    }
-
     /// <summary>Waits for the begin point of the lane's oldest step, looks at what its views cover, and ends it, or it and those behind it that have begun.</summary>
     private bool EndSome(HostileLane lane)
     {
@@ -330,17 +209,6 @@ internal sealed unsafe partial class RingAttack(HostileConnection connection, Li
         _entered.Clear();
     }
 
-    private int BeginBody(uint lane, ulong step, ReadOnlySpan<int> slots, int tokens)
-    {
-        MemoryMarshal.Write(_body, new BeginRecord { Lane = lane, Count = (uint)slots.Length, Number = step });
-        for (var i = 0; i < slots.Length; i++)
-        {
-            MemoryMarshal.Write(_body.AsSpan(BeginRecord.Bytes + (i * BeginItem.Bytes)), new BeginItem { Slot = (uint)slots[i], NewTokens = random.Next(0, tokens) });
-        }
-
-        return BeginRecord.Bytes + (slots.Length * BeginItem.Bytes);
-    }
-
     /// <summary>Puts a record into the ring, once there is room.</summary>
     private bool Put(string name, SubmissionKind kind, ReadOnlySpan<byte> body)
     {
@@ -387,20 +255,6 @@ internal sealed unsafe partial class RingAttack(HostileConnection connection, Li
     private string Describe() =>
         $"head {connection.SubmissionHead} of tail {Tail}; lanes {string.Join(", ", _lanes.Select(lane => $"begun {lane.BegunValue} ended {lane.Ended} next {lane.Next} depth {lane.Depth}"))}";
 
-    private bool TryChoose(out int slot)
-    {
-        slot = random.Next(Slots);
-        for (var i = 0; i < Slots; i++, slot = (slot + 1) % Slots)
-        {
-            if (_models[slot] >= 0)
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
     private void CountRead()
     {
         var head = connection.SubmissionHead;
@@ -418,44 +272,4 @@ internal sealed unsafe partial class RingAttack(HostileConnection connection, Li
         where T : unmanaged => MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in record));
 
     private static void Store(byte* area, long offset, ulong value) => Volatile.Write(ref *(ulong*)(area + offset), value);
-}
-
-/// <summary>A lane of a hostile client.</summary>
-internal sealed unsafe class HostileLane(HostileConnection connection, LaneMessage lane, nint views, OpenLaneMessage options)
-{
-    private readonly ulong* _begin = (ulong*)(connection.DaemonArea + RingLayout.TimelineAt(connection.RingBytes, (int)lane.Lane));
-    private readonly ulong* _end = (ulong*)(connection.ClientArea + RingLayout.TimelineAt(connection.RingBytes, (int)lane.Lane));
-    private readonly (int Count, long BlockBytes)[] _steps = new (int, long)[options.Depth];
-
-    public uint Index => lane.Lane;
-
-    public int MaxBatch => options.MaxBatch;
-
-    public int Depth => options.Depth;
-
-    /// <summary>The step that is begun next.</summary>
-    public ulong Next { get; private set; } = lane.FirstStep;
-
-    /// <summary>The last step whose end this client has signalled.</summary>
-    public ulong Ended { get; private set; } = lane.FirstStep - 1;
-
-    public ulong BegunValue => Volatile.Read(ref *_begin);
-
-    public bool HasRoom => Next <= Ended + (ulong)options.Depth;
-
-    public void NoteBegun(ReadOnlySpan<int> slots, long blockBytes) => _steps[Next++ % (ulong)options.Depth] = (slots.Length, blockBytes);
-
-    public void End(ulong step)
-    {
-        Ended = step;
-        Volatile.Write(ref *_end, step);
-    }
-
-    /// <summary>The views of one of the last steps, and the bytes of its blocks.</summary>
-    public (SequenceView[] Views, long BlockBytes) ViewsOf(ulong step)
-    {
-        var (count, blockBytes) = _steps[step % (ulong)options.Depth];
-        var at = (SequenceView*)(views + (nint)((step % (ulong)options.Depth) * (ulong)options.MaxLayouts * (ulong)options.MaxBatch * SequenceView.Bytes));
-        return (new ReadOnlySpan<SequenceView>(at, count).ToArray(), blockBytes);
-    }
 }
