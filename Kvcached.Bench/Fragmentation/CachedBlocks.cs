@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
@@ -16,7 +17,7 @@ internal sealed class CachedBlocks : IDisposable
     private const int Batch = 256;
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
     private readonly CpuDevice _device;
-    private readonly KvCache _cache;
+    private readonly EmbeddedCache _cache;
     private readonly long _poolBytes;
     private readonly KvLane _lane;
     private readonly KvShape _shape;
@@ -30,7 +31,7 @@ internal sealed class CachedBlocks : IDisposable
     {
         _poolBytes = (long)blocks * BlockBytes;
         _device = new CpuDevice(new CpuDeviceOptions { Workers = 1 });
-        _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions
+        _cache = (EmbeddedCache)KvCache.OpenEmbedded(_device, new KvCacheOptions
         {
             PoolBytes = _poolBytes,
             PoolFloorBytes = floorBytes,
@@ -97,16 +98,18 @@ internal sealed class CachedBlocks : IDisposable
         _device.Dispose();
     }
 
-    /// <summary>Turns until the background queue has had nothing to do for a while.</summary>
+    /// <summary>Turns until all that was asked for has been done, however long the machine takes for it.</summary>
     private void Settle()
     {
-        var compacted = -1L;
-        for (var quiet = 0; quiet < 20; quiet++)
+        var started = Stopwatch.GetTimestamp();
+        for (_cache.Pump(); !_cache.IsIdle; _cache.Pump())
         {
-            _cache.Pump();
+            if (Stopwatch.GetElapsedTime(started) > _limit)
+            {
+                throw new InvalidOperationException($"The cache has not come to rest within {_limit.TotalSeconds} s.");
+            }
+
             Thread.Sleep(1);
-            quiet = compacted == Statistics.CompactedBlocks ? quiet : 0;
-            compacted = Statistics.CompactedBlocks;
         }
     }
 

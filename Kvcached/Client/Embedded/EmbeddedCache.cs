@@ -41,6 +41,19 @@ internal sealed partial class EmbeddedCache : KvCache
 
     public override ulong PoolAddress => Open().Pool.Address;
 
+    /// <summary>Whether nothing is under way or asked for that turns would go on with: compaction, trims and copies in the background have ended.</summary>
+    internal bool IsIdle
+    {
+        get
+        {
+            lock (_lock)
+            {
+                ThrowIfClosed();
+                return !_host.Engine.AwaitsPoints;
+            }
+        }
+    }
+
     public override void Pump()
     {
         EngineCounters counted;
