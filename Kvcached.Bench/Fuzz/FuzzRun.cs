@@ -31,7 +31,7 @@ internal sealed class FuzzRun(FuzzOptions options, Action<string>? say)
         var watch = Stopwatch.StartNew();
         var folder = Directory.CreateTempSubdirectory("kvcached-fuzz-").FullName;
         var socket = Path.Combine(folder, "fuzz.sock");
-        using var daemon = DaemonProcess.Start(socket, _serve);
+        using var daemon = DaemonProcess.StartOn(socket, _serve);
         var honest = Enumerable.Range(0, Honest).Select(i => ClientProcess.Start(socket, (options.Seed * 31) + i, "--tenant", $"honest{i}", "--sequences", "24", "--pause", "1")).ToList();
         try
         {

@@ -52,7 +52,7 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
     private KillReport KillClients()
     {
         var socket = Path.Combine(_folder, "clients.sock");
-        using var daemon = DaemonProcess.Start(socket, _serve);
+        using var daemon = DaemonProcess.StartOn(socket, _serve);
         var pids = new List<int>();
         _ = daemon.ReadStatus();
         var survivors = Enumerable.Range(0, Survivors).Select(i => ClientProcess.Start(socket, (options.Seed * 31) + i, "--tenant", $"survivor{i}", "--sequences", "24")).ToList();
@@ -162,7 +162,7 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
             return (0, [], []);
         }
 
-        var daemon = DaemonProcess.Start(socket, _serve);
+        var daemon = DaemonProcess.StartOn(socket, _serve);
         var clients = Enumerable.Range(0, Survivors).Select(i => ClientProcess.Start(socket, (options.Seed * 77) + i, "--tenant", $"t{i}", "--reconnect")).ToList();
         var pids = new List<int>(clients.Select(client => client.Pid));
         try
@@ -174,7 +174,7 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
                 pids.Add(daemon.Pid);
                 daemon.Kill();
                 daemon.Dispose();
-                daemon = DaemonProcess.Start(socket, _serve);
+                daemon = DaemonProcess.StartOn(socket, _serve);
                 say?.Invoke($"killed {killed + 1} of {options.Daemons} daemons");
             }
 

@@ -8,7 +8,7 @@ namespace Kvcached.Bench.Ratios;
 /// <summary>A real daemon, and this process as one of its clients.</summary>
 internal sealed class ServedClient : IDisposable
 {
-    private readonly DaemonProcess _daemon = DaemonProcess.Start(DaemonProcess.NewSocket(), "--pool", "64MiB", "--cold", "64MiB");
+    private readonly DaemonProcess _daemon = DaemonProcess.Start("--pool", "64MiB", "--cold", "64MiB");
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1 });
 
     public ServedClient(int sequences) => Client = new NoopClient(KvCache.ConnectAsync(_device, _daemon.Socket).GetAwaiter().GetResult(), sequences);
@@ -106,7 +106,7 @@ internal sealed class ClientScalingSides : RatioSides
     private const int Clients = 4;
     private const int StepsOfOne = 4000;
 
-    private readonly DaemonProcess _daemon = DaemonProcess.Start(DaemonProcess.NewSocket(), "--pool", "256MiB", "--cold", "2MiB");
+    private readonly DaemonProcess _daemon = DaemonProcess.Start("--pool", "256MiB", "--cold", "2MiB");
     private readonly List<BlocksProcess> _clients;
 
     public ClientScalingSides() => _clients = [.. Enumerable.Range(0, Clients).Select(_ => new BlocksProcess(_daemon.Socket))];

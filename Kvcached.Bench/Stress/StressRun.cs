@@ -28,7 +28,7 @@ internal sealed class StressRun(TimeSpan time, int processes, int seed, Action<s
     public StressReport Run()
     {
         var watch = Stopwatch.StartNew();
-        using var daemon = DaemonProcess.Start(DaemonProcess.NewSocket(), "--pool", $"16MiB..{PoolMiB}MiB", "--cold", "256MiB");
+        using var daemon = DaemonProcess.Start("--pool", $"16MiB..{PoolMiB}MiB", "--cold", "256MiB");
         var clients = Enumerable.Range(0, processes).Select(i => Start(daemon, i)).ToArray();
         try
         {

@@ -11,11 +11,12 @@ internal sealed class DaemonProcess : IDisposable
     private static readonly TimeSpan _stopTimeout = TimeSpan.FromSeconds(30);
 
     private readonly Process _process;
+    private readonly SocketFolder? _folder;
     private readonly ConcurrentQueue<string> _log = new();
 
-    private DaemonProcess(Process process, string socket)
+    private DaemonProcess(Process process, string socket, SocketFolder? folder)
     {
-        (_process, Socket) = (process, socket);
+        (_process, Socket, _folder) = (process, socket, folder);
         process.OutputDataReceived += (_, line) => Note(line.Data);
         process.ErrorDataReceived += (_, line) => Note(line.Data);
         process.BeginOutputReadLine();
@@ -31,26 +32,25 @@ internal sealed class DaemonProcess : IDisposable
     /// <summary>What it has logged.</summary>
     public IReadOnlyCollection<string> Log => _log;
 
-    /// <summary>Starts a daemon and waits until it answers.</summary>
+    /// <summary>Starts a daemon on a socket of its own, in a folder that goes with it, and waits until it answers.</summary>
     /// <exception cref="DaemonFailedException">It does not.</exception>
-    public static DaemonProcess Start(string socket, params IEnumerable<string> arguments)
+    public static DaemonProcess Start(params IEnumerable<string> arguments)
     {
-        var daemon = new DaemonProcess(OwnProcess.Start(typeof(DaemonProcess).Assembly, ["serve", "--until-input-ends", "--socket", socket, .. arguments]), socket);
+        var folder = new SocketFolder();
         try
         {
-            daemon.AwaitAnswer();
-            return daemon;
+            return Launch(folder.Socket, folder, arguments);
         }
         catch
         {
-            daemon.Kill();
-            daemon.Dispose();
+            folder.Dispose();
             throw;
         }
     }
 
-    /// <summary>A path for a socket that nobody else has.</summary>
-    public static string NewSocket() => Path.Combine(Path.GetTempPath(), $"kvcached-{Guid.NewGuid():N}.sock");
+    /// <summary>Starts a daemon on somebody's socket and waits until it answers.</summary>
+    /// <exception cref="DaemonFailedException">It does not.</exception>
+    public static DaemonProcess StartOn(string socket, params IEnumerable<string> arguments) => Launch(socket, folder: null, arguments);
 
     /// <summary>What the daemon holds.</summary>
     public DaemonStatus ReadStatus()
@@ -91,10 +91,27 @@ internal sealed class DaemonProcess : IDisposable
     {
         Kill();
         _process.Dispose();
+        _folder?.Dispose();
     }
 
     /// <summary>The end of its log, for messages.</summary>
     public string Tail() => string.Concat(_log.TakeLast(10).Select(line => $"\n    {line}"));
+
+    private static DaemonProcess Launch(string socket, SocketFolder? folder, IEnumerable<string> arguments)
+    {
+        var daemon = new DaemonProcess(OwnProcess.Start(typeof(DaemonProcess).Assembly, ["serve", "--until-input-ends", "--socket", socket, .. arguments]), socket, folder);
+        try
+        {
+            daemon.AwaitAnswer();
+            return daemon;
+        }
+        catch
+        {
+            daemon.Kill();
+            daemon.Dispose();
+            throw;
+        }
+    }
 
     private void AwaitAnswer()
     {

@@ -33,7 +33,7 @@ internal sealed class ServedReplay
     {
         var coldBytes = _options.ColdBytes > 0 ? _options.ColdBytes : Math.Min(_plans.Sum(plan => plan.ColdBytes), ReplayOptions.MaxBytes);
         using var daemon = DaemonProcess.Start(
-            DaemonProcess.NewSocket(), "--pool", $"{_options.Pool}", "--cold", SizeParser.Format(coldBytes), "--table", SizeParser.Format(_plans.Sum(plan => plan.TableBytes)));
+            "--pool", $"{_options.Pool}", "--cold", SizeParser.Format(coldBytes), "--table", SizeParser.Format(_plans.Sum(plan => plan.TableBytes)));
         var clients = new List<Process>();
         try
         {
@@ -54,7 +54,6 @@ internal sealed class ServedReplay
         finally
         {
             clients.ForEach(End);
-            File.Delete(daemon.Socket);
         }
     }
 

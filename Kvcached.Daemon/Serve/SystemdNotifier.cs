@@ -22,6 +22,13 @@ internal sealed class SystemdNotifier
         // A name that begins with @ is abstract: its first byte is 0.
         var path = _socket[0] == '@' ? '\0' + _socket[1..] : _socket;
         using var socket = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified);
-        socket.SendTo(Encoding.UTF8.GetBytes(state), new UnixDomainSocketEndPoint(path));
+        try
+        {
+            socket.SendTo(Encoding.UTF8.GetBytes(state), new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException)
+        {
+            // Nobody listens: whoever started the daemon is told nothing, and clients are served all the same.
+        }
     }
 }

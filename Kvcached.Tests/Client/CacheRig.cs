@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Kvcached.Daemon.Demo;
+using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Server;
@@ -22,6 +23,7 @@ internal sealed class CacheRig : IDisposable
 {
     private readonly CpuDevice _cpu = new(new CpuDeviceOptions { Workers = 1, Kernels = [PatternKernel.Kernel] });
     private readonly List<PatternLane> _lanes = [];
+    private readonly SocketFolder? _folder;
     private readonly TestDaemon? _daemon;
 
     public CacheRig(KvLayout? layout = null, int poolUnits = 1, int coldUnits = 8, bool cleanAhead = true, int maxSequences = 1024, CacheKind kind = CacheKind.Embedded)
@@ -30,7 +32,8 @@ internal sealed class CacheRig : IDisposable
         var (poolBytes, coldBytes) = (poolUnits * KvCacheOptions.UnitBytes, coldUnits * KvCacheOptions.UnitBytes);
         if (kind == CacheKind.Served)
         {
-            _daemon = new TestDaemon(new ServerOptions { Socket = TestDaemon.NewSocket(), PoolBytes = poolBytes, ColdBytes = coldBytes, MaxSequences = maxSequences });
+            _folder = new SocketFolder();
+            _daemon = new TestDaemon(new ServerOptions { Socket = _folder.Socket, PoolBytes = poolBytes, ColdBytes = coldBytes, MaxSequences = maxSequences });
             Cache = _daemon.Connect(_cpu);
         }
         else
@@ -64,6 +67,7 @@ internal sealed class CacheRig : IDisposable
         _lanes.ForEach(lane => lane.Dispose());
         Cache.Dispose();
         _daemon?.Dispose();
+        _folder?.Dispose();
         Device.Dispose();
         _cpu.Dispose();
     }

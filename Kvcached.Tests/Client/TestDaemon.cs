@@ -35,9 +35,6 @@ internal sealed class TestDaemon : IDisposable
     /// <summary>Why the server's thread ended, if it did by itself.</summary>
     public Exception? Failure { get; private set; }
 
-    /// <summary>A path for a socket that nobody else has.</summary>
-    public static string NewSocket() => Path.Combine(Path.GetTempPath(), $"kvcached-{Guid.NewGuid():N}.sock");
-
     public KvCache Connect(CpuDevice device, KvConnectOptions? options = null) => KvCache.ConnectAsync(device, _options.Socket, options).GetAwaiter().GetResult();
 
     public void Dispose()

@@ -19,13 +19,16 @@ public sealed class DaemonTests : IDisposable
     private static readonly KvLayout _layout = new() { Layers = 1, Heads = 2, HeadDim = 64 };
 
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1 });
-    private readonly string _socket = DaemonProcess.NewSocket();
+    private readonly SocketFolder _folder = new();
 
     public void Dispose()
     {
         _device.Dispose();
         Assert.False(File.Exists(_socket));
+        _folder.Dispose();
     }
+
+    private string _socket => _folder.Socket;
 
     [Fact]
     public void A_socket_that_nobody_answers_on_is_taken_over()
@@ -87,7 +90,7 @@ public sealed class DaemonTests : IDisposable
     [Fact]
     public void A_daemon_that_is_stopped_is_told_within_a_second_and_the_next_one_serves_the_same_process()
     {
-        using (var daemon = DaemonProcess.Start(_socket, "--pool", "4MiB", "--cold", "4MiB"))
+        using (var daemon = DaemonProcess.StartOn(_socket, "--pool", "4MiB", "--cold", "4MiB"))
         {
             using var cache = Connect();
             var lane = cache.OpenLane();
@@ -103,7 +106,7 @@ public sealed class DaemonTests : IDisposable
             daemon.Kill();
         }
 
-        using var next = DaemonProcess.Start(_socket, "--pool", "4MiB", "--cold", "4MiB");
+        using var next = DaemonProcess.StartOn(_socket, "--pool", "4MiB", "--cold", "4MiB");
         using (var cache = Connect())
         {
             EndStep(cache, cache.OpenLane(), cache.RegisterModel("m", _layout).CreateSequence());
@@ -138,21 +141,24 @@ public sealed class DaemonTests : IDisposable
     [Fact]
     public void A_client_that_holds_a_step_past_its_lease_is_killed_and_what_it_had_is_reclaimed()
     {
-        using var daemon = DaemonProcess.Start(_socket, "--pool", "8MiB", "--cold", "8MiB", "--lease", "0.5");
+        using var daemon = DaemonProcess.StartOn(_socket, "--pool", "8MiB", "--cold", "8MiB", "--lease", "0.5");
         using var client = ClientProcess.Start(_socket, seed: 1);
         client.AwaitReady();
         Await(daemon, status => status.Totals.Steps > 50);
 
-        // Stopped again and again until it is met with a step under way: without one it pins nothing, and may stay stopped.
+        // Stopped again and again until it is met with a step under way: without one it pins nothing, once its transfers have ended, and may stay stopped.
         Signals.Send(client.Pid, Signals.Stop);
-        while (!PinsForGood(daemon))
+        Await(daemon, status =>
         {
-            Signals.Send(client.Pid, Signals.Continue);
-            Thread.Sleep(1);
-            Signals.Send(client.Pid, Signals.Stop);
-        }
+            if (status.Clients is [{ State: "serving", PinnedBytes: 0 }])
+            {
+                Signals.Send(client.Pid, Signals.Continue);
+                Thread.Sleep(1);
+                Signals.Send(client.Pid, Signals.Stop);
+            }
 
-        Await(daemon, status => status.Clients.Length == 0);
+            return status.Clients.Length == 0;
+        });
 
         Assert.Equal((0, 0), (daemon.ReadStatus().Totals.ResidentBlocks, daemon.ReadStatus().Totals.ColdBlocks));
         Assert.Contains(daemon.Log, line => line.Contains("lease", StringComparison.Ordinal));
@@ -218,6 +224,32 @@ public sealed class DaemonTests : IDisposable
     }
 
     [Fact]
+    public void Whoever_has_started_the_daemon_hears_when_it_is_ready_and_when_it_stops()
+    {
+        using var listener = new Socket(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(_socket + ".notify"));
+        var environment = new Dictionary<string, string> { ["NOTIFY_SOCKET"] = _socket + ".notify" };
+        using var daemon = OwnProcess.Start(typeof(DaemonProcess).Assembly, ["serve", "--socket", _socket, "--pool", "4MiB", "--cold", "4MiB"], environment);
+        try
+        {
+            Assert.Equal("READY=1", Receive(listener));
+            using (var control = AdminConnection.Open(_socket))
+            {
+                Assert.Empty(control.Ask<StatusMessage>(new GetStatusMessage()).Status.Clients);
+            }
+
+            Signals.Send(daemon.Id, Signals.Terminate);
+            Assert.Equal("STOPPING=1", Receive(listener));
+            Assert.True(daemon.WaitForExit(_limit));
+            Assert.Equal(0, daemon.ExitCode);
+        }
+        finally
+        {
+            daemon.Kill();
+        }
+    }
+
+    [Fact]
     public void Limits_are_checked_and_change_at_run_time()
     {
         using var daemon = new TestDaemon(Options());
@@ -257,14 +289,14 @@ public sealed class DaemonTests : IDisposable
         }
     }
 
-    /// <summary>Whether the only client pins something that is no transfer about to end.</summary>
-    private static bool PinsForGood(DaemonProcess daemon)
-    {
-        Thread.Sleep(100);
-        return daemon.ReadStatus().Clients is not [{ PinnedBytes: 0 }];
-    }
-
     private static DaemonStatus Read(TestDaemon daemon) => daemon.Server.PostAsync(() => daemon.Server.Status(0).Status).GetAwaiter().GetResult();
+
+    private static string Receive(Socket listener)
+    {
+        Assert.True(listener.Poll(_limit, SelectMode.SelectRead), "Nothing has come.");
+        var bytes = new byte[256];
+        return System.Text.Encoding.UTF8.GetString(bytes, 0, listener.Receive(bytes));
+    }
 
     private KvCache Connect() => KvCache.ConnectAsync(_device, _socket).GetAwaiter().GetResult();
 

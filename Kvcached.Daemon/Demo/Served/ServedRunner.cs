@@ -28,7 +28,7 @@ internal sealed class ServedRunner(IReadOnlyList<ModelShape> shapes, DemoOptions
 
         // Room for a cold copy of everything that lives, and for those of an older version that are still read.
         var coldBytes = DemoRunner.RoundUp(neededBytes * 3 / 2);
-        using var daemon = DaemonProcess.Start(DaemonProcess.NewSocket(), "--pool", SizeParser.Format(poolBytes), "--cold", SizeParser.Format(coldBytes));
+        using var daemon = DaemonProcess.Start("--pool", SizeParser.Format(poolBytes), "--cold", SizeParser.Format(coldBytes));
         try
         {
             var (status, decoding) = Decode(models, daemon, steps);
