@@ -15,11 +15,14 @@ internal sealed unsafe class HostileConnection : IDisposable
     /// <summary>Longer than the daemon may take for anything.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
+    /// <summary>There are few tenants and clients at a time: their status is far shorter.</summary>
+    private const int MostReplyBytes = 1 << 20;
+
     private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly List<SharedMapping> _mappings = [];
     private readonly Queue<SafeFileHandle> _descriptors = new();
     private readonly SafeFileHandle?[] _received = new SafeFileHandle?[DescriptorSocket.MostDescriptors];
-    private readonly byte[] _bytes = new byte[ControlFrame.HeaderBytes + ControlFrame.MaxReplyBytes];
+    private readonly byte[] _bytes = new byte[ControlFrame.HeaderBytes + MostReplyBytes];
     private int _filled;
     private SafeFileHandle? _bell;
     private long _requests;
@@ -148,7 +151,7 @@ internal sealed unsafe class HostileConnection : IDisposable
         var started = Stopwatch.GetTimestamp();
         while (true)
         {
-            if (_filled >= ControlFrame.HeaderBytes && ControlFrame.ReadLength(_bytes, ControlFrame.MaxReplyBytes) + ControlFrame.HeaderBytes is var frame && _filled >= frame)
+            if (_filled >= ControlFrame.HeaderBytes && ControlFrame.ReadLength(_bytes, MostReplyBytes) + ControlFrame.HeaderBytes is var frame && _filled >= frame)
             {
                 var message = ControlFrame.Read(_bytes.AsSpan(ControlFrame.HeaderBytes, frame - ControlFrame.HeaderBytes));
                 _bytes.AsSpan(frame, _filled - frame).CopyTo(_bytes);

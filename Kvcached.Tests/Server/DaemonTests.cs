@@ -250,6 +250,74 @@ public sealed class DaemonTests : IDisposable
     }
 
     [Fact]
+    public void A_name_that_is_too_long_is_refused_with_its_length_and_the_limit()
+    {
+        using var daemon = new TestDaemon(Options());
+        using (daemon.Connect(_device, new KvConnectOptions { Name = new string('ä', ServerOptions.MaxNameBytes / 2) }))
+        {
+        }
+
+        var error = Assert.Throws<KvException>(() => daemon.Connect(_device, new KvConnectOptions { Name = new string('ä', (ServerOptions.MaxNameBytes / 2) + 1) }));
+        Assert.Equal(KvError.InvalidArgument, error.Error);
+        Assert.Contains("130", error.Message, StringComparison.Ordinal);
+        Assert.Contains("128", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_status_of_as_many_tenants_as_there_may_be_is_answered()
+    {
+        using var daemon = new TestDaemon(Options());
+        using var control = AdminConnection.Open(_socket);
+        for (var i = 0; i < TenantRegistry.MostTenants; i++)
+        {
+            control.Ask<OkMessage>(new LimitMessage { Tenant = $"{i:D4}{new string('\u0001', TenantRegistry.LongestName - 4)}", Weight = 2 });
+        }
+
+        // More than a socket's buffer, and the reader is slow.
+        Assert.Equal(TenantRegistry.MostTenants, control.Ask<StatusMessage>(new GetStatusMessage()).Status.Tenants.Length);
+        Assert.Equal(TenantRegistry.MostTenants, control.Ask<StatusMessage>(new GetStatusMessage()).Status.Tenants.Length);
+    }
+
+    [Fact]
+    public void The_longest_status_is_no_longer_than_a_reply_may_be()
+    {
+        var tenant = new TenantStatus
+        {
+            Name = new string('\u0001', TenantRegistry.LongestName),
+            MinBytes = long.MinValue,
+            MaxBytes = long.MinValue,
+            Weight = int.MinValue,
+            ShareBytes = long.MinValue,
+            ResidentBytes = long.MinValue,
+            CleanBytes = long.MinValue,
+            ColdBytes = long.MinValue,
+            Steps = long.MinValue,
+            CleanedBlocks = long.MinValue,
+            EvictedBlocks = long.MinValue,
+            ReloadedBlocks = long.MinValue,
+            StepMedianMicroseconds = double.MinValue,
+            StepSlowMicroseconds = double.MinValue,
+        };
+        var client = new ClientStatus
+        {
+            Number = int.MinValue,
+            Name = new string('\u0001', ServerOptions.MaxNameBytes),
+            Tenant = tenant.Name,
+            Pid = int.MinValue,
+            State = "condemned",
+            Lanes = int.MinValue,
+            Sequences = int.MinValue,
+            PinnedBytes = long.MinValue,
+        };
+        var (tenants, clients) = (new TenantStatus[TenantRegistry.MostTenants], new ClientStatus[ServerOptions.MostClients]);
+        Array.Fill(tenants, tenant);
+        Array.Fill(clients, client);
+        using var daemon = new TestDaemon(Options());
+        var frame = ControlFrame.Write(new StatusMessage { Id = long.MinValue, Status = Read(daemon) with { Tenants = tenants, Clients = clients } });
+        Assert.InRange(frame.Length, 2 << 20, ControlFrame.MaxReplyBytes);
+    }
+
+    [Fact]
     public void Limits_are_checked_and_change_at_run_time()
     {
         using var daemon = new TestDaemon(Options());

@@ -20,8 +20,8 @@ internal static class ControlFrame
     /// <summary>The most that a daemon reads from a client.</summary>
     public const int MaxRequestBytes = 64 << 10;
 
-    /// <summary>The most that a client reads from a daemon.</summary>
-    public const int MaxReplyBytes = 1 << 20;
+    /// <summary>The most that a client reads from a daemon: a status of as many tenants and clients as there may be, every character of their names escaped, is shorter.</summary>
+    public const int MaxReplyBytes = 4 << 20;
 
     public static byte[] Write(ControlMessage message)
     {

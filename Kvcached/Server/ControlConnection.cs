@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using System.Text;
 using Kvcached.Devices.Linux;
 using Kvcached.Protocol;
 
@@ -13,9 +14,14 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
     /// <summary>How long a connection may take to say what it is.</summary>
     private static readonly TimeSpan _helloTimeout = TimeSpan.FromSeconds(10);
 
+    /// <summary>How long a client may take to read a reply that does not fit in the socket's buffer.</summary>
+    private static readonly TimeSpan _replyTimeout = TimeSpan.FromSeconds(10);
+
     private readonly byte[] _header = new byte[ControlFrame.HeaderBytes];
     private readonly byte[] _json = new byte[ControlFrame.MaxRequestBytes];
     private readonly Lock _sending = new();
+    private byte[]? _farewell;
+    private bool _isReplying;
     private ClientSession? _session;
 
     public void Dispose() => socket.Dispose();
@@ -87,16 +93,9 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         ReadOnlySpan<byte> frame = ControlFrame.Write(message);
         lock (_sending)
         {
-            while (frame.Length > 0)
+            if (SendSome(frame, descriptors) < frame.Length)
             {
-                var sent = DescriptorSocket.Send(socket, frame, descriptors);
-                if (sent == 0)
-                {
-                    throw new ProtocolException("The client does not read what it is told.");
-                }
-
-                frame = frame[sent..];
-                descriptors = [];
+                throw DoesNotRead();
             }
         }
     }
@@ -104,14 +103,18 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
     /// <summary>Tells the client that it is served no more, and why. What it has sent and nobody has read takes nothing from that: it reads the reason before it finds the connection ended.</summary>
     public void End(string reason)
     {
-        try
+        var frame = ControlFrame.Write(new GoodbyeMessage { Reason = reason });
+        lock (_sending)
         {
-            Send(new GoodbyeMessage { Reason = reason });
-            socket.Shutdown(SocketShutdown.Both);
-        }
-        catch (Exception error) when (error is SocketException or ObjectDisposedException or ProtocolException)
-        {
-            // It has heard nothing, and finds the connection closed.
+            if (_isReplying)
+            {
+                // The client reads the rest of a reply first.
+                _farewell ??= frame;
+            }
+            else
+            {
+                End(frame);
+            }
         }
     }
 
@@ -130,6 +133,75 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         End(message);
     }
 
+    private static ProtocolException DoesNotRead() => new("The client does not read what it is told.");
+
+    /// <summary>Sends as much as the socket's buffer takes.</summary>
+    private int SendSome(ReadOnlySpan<byte> frame, ReadOnlySpan<SafeHandle> descriptors)
+    {
+        var sent = 0;
+        for (int more; sent < frame.Length && (more = DescriptorSocket.Send(socket, frame[sent..], descriptors)) > 0; descriptors = [])
+        {
+            sent += more;
+        }
+
+        return sent;
+    }
+
+    private void End(byte[] goodbye)
+    {
+        try
+        {
+            SendSome(goodbye, []);
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception error) when (error is SocketException or ObjectDisposedException)
+        {
+            // It has heard nothing, and finds the connection closed.
+        }
+    }
+
+    /// <summary>Sends a reply, which may be longer than the socket's buffer. A client is given time to read it; the server's thread never waits for that.</summary>
+    /// <exception cref="ProtocolException">The client does not read.</exception>
+    private async Task SendReplyAsync(ControlMessage message)
+    {
+        var frame = ControlFrame.Write(message);
+        int sent;
+        lock (_sending)
+        {
+            sent = SendSome(frame, []);
+            if (sent == frame.Length)
+            {
+                return;
+            }
+
+            _isReplying = true;
+        }
+
+        using var limit = new CancellationTokenSource(_replyTimeout);
+        try
+        {
+            while (sent < frame.Length)
+            {
+                sent += await socket.SendAsync(frame.AsMemory(sent), limit.Token).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            throw DoesNotRead();
+        }
+        finally
+        {
+            lock (_sending)
+            {
+                _isReplying = false;
+                if (_farewell is { } goodbye)
+                {
+                    End(goodbye);
+                }
+            }
+        }
+    }
+
     private async Task GreetAsync(HelloMessage hello)
     {
         if (hello.Version != ControlFrame.Version)
@@ -141,6 +213,15 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         {
             Send(new OkMessage { Id = hello.Id });
             return;
+        }
+
+        try
+        {
+            KvCacheOptions.Check("bytes of the client's name", Encoding.UTF8.GetByteCount(hello.Name), 0, ServerOptions.MaxNameBytes, 1);
+        }
+        catch (KvException error)
+        {
+            throw Refused(hello, error);
         }
 
         var process = PidFd.TryOpenPeer(socket) ?? throw new ProtocolException("The process has ended.");
@@ -181,7 +262,7 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
                     Send(lane, descriptors);
                     break;
                 default:
-                    Send(await server.PostAsync(() => Do(request)).ConfigureAwait(false));
+                    await SendReplyAsync(await server.PostAsync(() => Do(request)).ConfigureAwait(false)).ConfigureAwait(false);
                     break;
             }
         }

@@ -15,6 +15,9 @@ public sealed record ServerOptions
     /// <summary>Connections at a time beside the clients', of tools.</summary>
     internal const int MoreConnections = 64;
 
+    /// <summary>Bytes of UTF-8 that a client's name may have.</summary>
+    internal const int MaxNameBytes = 128;
+
     /// <summary>Models that one client may register.</summary>
     internal const int MaxModels = 64;
 

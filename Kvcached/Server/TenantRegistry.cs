@@ -8,8 +8,10 @@ namespace Kvcached.Server;
 internal sealed class TenantRegistry
 {
     /// <summary>Names that there may be at a time.</summary>
-    private const int MostTenants = 1024;
-    private const int LongestName = 64;
+    public const int MostTenants = 1024;
+
+    /// <summary>Characters of a name.</summary>
+    public const int LongestName = 64;
 
     private readonly CacheEngine _engine;
     private readonly Dictionary<string, RegisteredTenant> _tenants = new(StringComparer.Ordinal);
