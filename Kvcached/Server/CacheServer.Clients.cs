@@ -1,3 +1,4 @@
+using System.ComponentModel;
 using Kvcached.Devices.Linux;
 using Kvcached.Engine;
 using Kvcached.Protocol;
@@ -17,22 +18,24 @@ internal sealed partial class CacheServer
         }
 
         var tenant = _tenants.Enter(hello.Tenant);
-        SharedAreas areas;
+        SharedAreas? areas = null;
+        ClientSession session;
         try
         {
             areas = new SharedAreas(_device, _waker, _nextNumber, hello.RingBytes, _options.MaxLanes);
+            var client = _host.Engine.OpenClient((long)(_options.PoolBytes * _options.MaxPinnedFraction), (long)(_options.TableBytes * _options.MaxPinnedFraction), tenant.State);
+            var identity = new ClientIdentity(_nextNumber++, hello.Name, hello.Tenant, pid);
+            session = new ClientSession(_host.Engine, client, areas, identity, tenant.Latencies, process, connection, _options.MaxSequences);
         }
         catch
         {
+            areas?.Dispose();
             _tenants.Leave(hello.Tenant);
             throw;
         }
 
-        var identity = new ClientIdentity(_nextNumber++, hello.Name, hello.Tenant, pid);
-        var client = _host.Engine.OpenClient((long)(_options.PoolBytes * _options.MaxPinnedFraction), (long)(_options.TableBytes * _options.MaxPinnedFraction), tenant.State);
-        var session = new ClientSession(_host.Engine, client, areas, identity, tenant.Latencies, process, connection, _options.MaxSequences);
         _sessions.Add(session);
-        Connected?.Invoke(identity);
+        Connected?.Invoke(session.Identity);
         return session;
     }
 
@@ -59,26 +62,25 @@ internal sealed partial class CacheServer
         return _sessions.Count;
     }
 
-    /// <summary>Looks at clients that may be dying, a few times a second.</summary>
+    /// <summary>Looks at processes and leases some times a second, for that takes system calls; and at what has been reclaimed with every turn.</summary>
     private void Watch()
     {
         var now = Now;
         var isDue = now - _watchedAt >= _watchInterval.TotalMilliseconds / 2;
-        if (!isDue && _host.Engine.State.Dying.Count == 0)
+        if (isDue)
         {
-            return;
+            _watchedAt = now;
+            _host.Engine.Tick(now);
         }
 
-        _watchedAt = now;
-        _host.Engine.Tick(now);
         for (var i = _sessions.Count - 1; i >= 0; i--)
         {
             var session = _sessions[i];
-            if (session.Reason is null)
+            if (isDue && session.Reason is null)
             {
                 WatchServing(session, now);
             }
-            else
+            else if (isDue)
             {
                 WatchDying(session, now);
             }
@@ -119,8 +121,21 @@ internal sealed partial class CacheServer
             }
             else if (_options.KillsPastLease && now - session.CondemnedAt > _options.Lease.TotalMilliseconds)
             {
-                session.Process.Send(PidFd.Kill);
+                TryKill(session);
             }
+        }
+    }
+
+    /// <summary>Another user's process may not be killed: it keeps what its steps pin until it ends.</summary>
+    private static void TryKill(ClientSession session)
+    {
+        try
+        {
+            session.Process.Send(PidFd.Kill);
+        }
+        catch (Win32Exception)
+        {
+            // As with clients that are not to be killed.
         }
     }
 }

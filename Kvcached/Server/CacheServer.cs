@@ -41,6 +41,9 @@ internal sealed partial class CacheServer : IDisposable
     private readonly long _started = Stopwatch.GetTimestamp();
     private volatile bool _stop;
     private long _watchedAt;
+
+    /// <summary>What clients and the daemon's own queues have been asked to ring for.</summary>
+    private uint _asked;
     private int _nextNumber = 1;
 
     /// <summary>Makes the pool and starts the thread.</summary>
@@ -118,7 +121,7 @@ internal sealed partial class CacheServer : IDisposable
         _host.Dispose();
         foreach (var session in _sessions)
         {
-            session.Areas.Dispose();
+            session.Dispose();
         }
 
         _waker.Dispose();
@@ -128,32 +131,32 @@ internal sealed partial class CacheServer : IDisposable
     {
         try
         {
-            var isArmed = false;
             var idleSince = 0L;
             while (!_stop)
             {
                 if (Turn())
                 {
-                    (isArmed, idleSince) = (false, 0);
+                    // Awake: who has something for it need make no system call.
+                    Ask(0);
+                    idleSince = 0;
                 }
                 else if (idleSince == 0)
                 {
                     idleSince = Stopwatch.GetTimestamp();
                 }
-                else if (!isArmed && Stopwatch.GetElapsedTime(idleSince) < _spin)
+                else if (_asked == 0 && Stopwatch.GetElapsedTime(idleSince) < _spin)
                 {
                     Thread.SpinWait(PausesPerLook);
                 }
-                else if (!isArmed)
+                else if (_asked != Wanted)
                 {
-                    Arm();
-                    isArmed = true;
+                    Ask(Wanted);
                 }
                 else
                 {
                     _waker.Sleep(_sessions.Count > 0 ? _watchInterval : null);
-                    Disarm();
-                    (isArmed, idleSince) = (false, 0);
+                    Ask(0);
+                    idleSince = 0;
                 }
             }
         }
@@ -227,13 +230,18 @@ internal sealed partial class CacheServer : IDisposable
         }
     }
 
-    /// <summary>Asks clients, and the daemon's own queues, to ring from now on.</summary>
-    private void Arm() => SetAttention(RingLayout.AttendSubmissions | (_host.Engine.AwaitsPoints ? RingLayout.AttendSignals : 0));
+    /// <summary>What a sleeping server is to be woken for. A turn may change it, which is then asked for, and followed by one turn more.</summary>
+    private uint Wanted => RingLayout.AttendSubmissions | (_host.Engine.AwaitsPoints ? RingLayout.AttendSignals : 0);
 
-    private void Disarm() => SetAttention(0);
-
-    private void SetAttention(uint bits)
+    /// <summary>Asks clients, and the daemon's own queues, to ring from now on for this; 0 for nothing.</summary>
+    private void Ask(uint bits)
     {
+        if (_asked == bits)
+        {
+            return;
+        }
+
+        _asked = bits;
         foreach (var session in _sessions)
         {
             session.Areas.Attention.Ask(bits);

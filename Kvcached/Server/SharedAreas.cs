@@ -33,7 +33,16 @@ internal sealed unsafe class SharedAreas : IDisposable
         (_device, _waker, RingBytes) = (device, waker, ringBytes);
         var bytes = RingLayout.AreaBytes(ringBytes, maxLanes);
         _client = device.Allocate(bytes, MemoryKind.Host, $"area of client {number}", SharedAccess.ReadWriteForOthers);
-        _daemon = device.Allocate(bytes, MemoryKind.Host, $"area for client {number}", SharedAccess.ReadOnlyForOthers);
+        try
+        {
+            _daemon = device.Allocate(bytes, MemoryKind.Host, $"area for client {number}", SharedAccess.ReadOnlyForOthers);
+        }
+        catch
+        {
+            _client.Dispose();
+            throw;
+        }
+
         var client = (byte*)_client.Address;
         var daemon = (byte*)_daemon.Address;
         Submissions = new RingConsumer(client + RingLayout.Ring, ringBytes, (ulong*)(client + RingLayout.SubmissionTail), (ulong*)(daemon + RingLayout.SubmissionHead));
