@@ -44,35 +44,75 @@ public sealed record SimulatedProgram
     /// <summary>Draws a program from a seed. Its operations are drawn one by one as they are read, the same each time.</summary>
     /// <param name="seed">All of it follows from this.</param>
     /// <param name="operations">Operations to plan.</param>
-    /// <param name="clients">Clients that share the pool.</param>
+    /// <param name="clients">Clients that share the pool, where it does not begin with a program that is kept.</param>
     public static SimulatedProgram Draw(ulong seed, int operations, int clients)
     {
         var random = new SimRandom(seed, stream: 7);
-        var setup = ProgramSetup.Draw(seed, clients, ref random);
+        var kept = KeptPrograms.Of(seed);
+        var setup = kept?.Setup ?? ProgramSetup.Draw(seed, clients, ref random);
         var burst = 1 << random.Next(7);
 
         // From a stream of its own: what else is drawn does not depend on it.
         var stalls = new SimRandom(seed, stream: 8);
         var stallsAt = stalls.OneIn(4) ? stalls.Next(operations) : -1;
-        return new SimulatedProgram
+        var drawn = DrawWithDeaths(
+            DrawWithLimits(
+                DrawWithPoolOperations(
+                    DrawWithWindows(
+                        DrawWithHaste(DrawWithOrder(DrawOperations(random, setup.Clients.Count, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 24)), new SimRandom(seed, stream: 23)),
+                        setup.Clients,
+                        new SimRandom(seed, stream: 13)),
+                    new SimRandom(seed, stream: 21),
+                    burst),
+                setup,
+                new SimRandom(seed, stream: 26)),
+            new SimRandom(seed, stream: 27),
+            setup.Clients.Count,
+            burst);
+        return new SimulatedProgram { Setup = setup, Operations = kept is null ? drawn : DrawWithKept(kept.Operations, drawn, new SimRandom(seed, stream: 28), burst), Limit = operations };
+    }
+
+    /// <summary>
+    /// A program that is kept, as it is; and again and again after some drawn operations, with some of its own left out, others put between, and other slices and turns.
+    /// </summary>
+    private static IEnumerable<SimulatedOperation> DrawWithKept(IEnumerable<SimulatedOperation> kept, IEnumerable<SimulatedOperation> drawn, SimRandom random, int burst)
+    {
+        foreach (var operation in kept)
         {
-            Setup = setup,
-            Operations = DrawWithDeaths(
-                DrawWithLimits(
-                    DrawWithPoolOperations(
-                        DrawWithWindows(
-                            DrawWithHaste(DrawWithOrder(DrawOperations(random, clients, burst, stallsAt, operations * (long)Attempts), new SimRandom(seed, stream: 24)), new SimRandom(seed, stream: 23)),
-                            setup.Clients,
-                            new SimRandom(seed, stream: 13)),
-                        new SimRandom(seed, stream: 21),
-                        burst),
-                    setup,
-                    new SimRandom(seed, stream: 26)),
-                new SimRandom(seed, stream: 27),
-                clients,
-                burst),
-            Limit = operations,
-        };
+            yield return operation;
+        }
+
+        // Drawn operations come to an end.
+        using var others = drawn.GetEnumerator();
+        while (true)
+        {
+            for (var count = 1 + random.Next(128); count > 0; count--)
+            {
+                if (!others.MoveNext())
+                {
+                    yield break;
+                }
+
+                yield return others.Current;
+            }
+
+            foreach (var operation in kept)
+            {
+                if (random.OneIn(16) && others.MoveNext())
+                {
+                    yield return others.Current;
+                }
+
+                if (!random.OneIn(16))
+                {
+                    yield return operation with
+                    {
+                        SkipsTurn = operation.SkipsTurn != random.OneIn(16),
+                        Slices = random.OneIn(8) ? DrawSlices(ref random, burst) : operation.Slices,
+                    };
+                }
+            }
+        }
     }
 
     /// <summary>
