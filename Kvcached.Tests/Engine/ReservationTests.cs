@@ -84,6 +84,30 @@ public class ReservationTests
     }
 
     [Fact]
+    public void A_holder_waits_for_what_others_began_before_they_were_bound()
+    {
+        var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);
+        var (holder, other) = (Party.Open(rig), Party.Open(rig));
+        var liveLane = rig.OpenLane(holder.Client);
+        var (live, first, second) = (holder.CreateIdle(1), other.Create(), other.Create());
+        rig.Accept(other.Lane, (first, 6 * 4));
+        rig.Accept(liveLane, (live, 0));
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(holder.Lane, (holder.Create(), 13 * 4)));
+
+        // While the holder's client has a live step, nobody else is bound.
+        rig.Accept(other.Lane, (second, 8 * 4));
+        rig.Engine.Sequences.Free(other.Client, first);
+        rig.ObserveTransfers();
+        rig.ObserveEnd(other.Lane, 1);
+        rig.ObserveEnd(liveLane, 1);
+        Assert.Equal(KvStepStatus.Busy, CacheEngine.StatusOf(holder.Lane, 2));
+
+        rig.Engine.Sequences.Free(other.Client, second);
+        rig.ObserveEnd(other.Lane, 2);
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(holder.Lane, 2));
+    }
+
+    [Fact]
     public void A_reservation_lets_others_pass_while_nothing_moves_that_its_holder_waits_for_and_binds_them_again_once_it_does()
     {
         var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);

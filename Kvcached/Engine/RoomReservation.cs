@@ -6,10 +6,11 @@ namespace Kvcached.Engine;
 /// <summary>
 /// The claim of one waiting lane on the room that is made next, one at a time (I10), so that a large step is not passed for ever by small ones.
 /// It binds the other lanes of its client always, and other clients' as long as its own has no live step: a client that stalls on one lane
-/// holds nobody behind another of its lanes. Steps of other clients go on that take no room, but for those of a tenant over its share while the holder's is not over its own. Where the holder waits for no room but
-/// for what its tenant may hold, it binds that tenant's clients alone, in every step; and lanes of other tenants take the claim from it. What the holder waits for may have stalled, too: where nothing of it has ended for some turns, all others pass
-/// until something does; and each time that this turns out to have been early, the claim is patient for twice as long. So nobody is held for ever behind one that
-/// waits for a client that has stalled, and nobody is passed for ever because a step is slow.
+/// holds nobody behind another of its lanes. Steps of other clients go on that take no room, but for those of a tenant over its share while the
+/// holder's is not over its own. Where the holder waits for no room but for what its tenant may hold, it binds that tenant's clients alone, in every
+/// step; and lanes of other tenants take the claim from it. What the holder waits for may have stalled, too: where nothing of it has ended for some
+/// turns, all others pass until something does; and each time that this turns out to have been early, the claim is patient for twice as long. So
+/// nobody is held for ever behind one that waits for a client that has stalled, and nobody is passed for ever because a step is slow.
 /// </summary>
 internal sealed class RoomReservation(EngineState state)
 {
@@ -21,6 +22,9 @@ internal sealed class RoomReservation(EngineState state)
     private bool _wantsQuota;
     private long _patience;
     private long _quietTurns;
+
+    /// <summary>Whether other clients are bound, and have been since what is outstanding was listed.</summary>
+    private bool _hasBound;
 
     /// <summary>The lane that holds it, if one does.</summary>
     public LaneState? Holder => _holder;
@@ -61,7 +65,7 @@ internal sealed class RoomReservation(EngineState state)
             || (_wantsQuota && !wantsQuota)
             || (_holder.Client != lane.Client && _wantsQuota == wantsQuota && _holder.Client.HasLive && !lane.Client.HasLive))
         {
-            (_holder, _wantsQuota) = (lane, wantsQuota);
+            (_holder, _wantsQuota, _hasBound) = (lane, wantsQuota, !lane.Client.HasLive);
             _patience = FirstPatience;
             _quietTurns = 0;
             state.ListOutstanding(_outstanding);
@@ -84,6 +88,14 @@ internal sealed class RoomReservation(EngineState state)
             return;
         }
 
+        var binds = !_holder.Client.HasLive;
+        if (binds && !_hasBound)
+        {
+            // What others began until now takes room, and will make some.
+            state.ListOutstanding(_outstanding);
+        }
+
+        _hasBound = binds;
         var left = state.Timelines.Prune(CollectionsMarshal.AsSpan(_outstanding));
         if (left == _outstanding.Count)
         {
@@ -94,7 +106,7 @@ internal sealed class RoomReservation(EngineState state)
         _outstanding.RemoveRange(left, _outstanding.Count - left);
         if (LetsPass)
         {
-            // What has passed took room, and will make some.
+            // So does what has passed.
             state.ListOutstanding(_outstanding);
             _patience *= 2;
         }
@@ -103,8 +115,8 @@ internal sealed class RoomReservation(EngineState state)
     }
 
     /// <summary>
-    /// Whether all that was under way when the lane took the reservation has been observed: what others have begun since takes no room, and
+    /// Whether all that was under way when the lane's claim began to bind others has been observed: what they have begun since takes no room, and
     /// so will make none.
     /// </summary>
-    public bool IsOver(LaneState lane) => _holder == lane && _outstanding.Count == 0;
+    public bool IsOver(LaneState lane) => _holder == lane && _hasBound && _outstanding.Count == 0;
 }
