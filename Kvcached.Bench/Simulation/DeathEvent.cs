@@ -15,6 +15,9 @@ public enum DeathEvent
     /// <summary>Its kernels went on after it had been condemned.</summary>
     OutlivedCondemnation,
 
+    /// <summary>It was condemned for a step that it held past its lease.</summary>
+    PastLease,
+
     /// <summary>It had transfers or publishes under way when it was proved gone.</summary>
     WithTransfers,
 

@@ -49,6 +49,9 @@ public sealed record ProgramSetup
     /// <summary>Clients may pin twice their parts of the pool: together more than it has.</summary>
     public bool SharesExceedPool { get; init; }
 
+    /// <summary>Operations for which a client may hold a step, about; 0 for as many as it likes.</summary>
+    public int LeaseOperations { get; init; }
+
     /// <summary>Tenants that clients are of, each by a choice of its limits; none: all are of the default one.</summary>
     public IReadOnlyList<int> Tenants { get; init; } = [];
 
@@ -65,6 +68,7 @@ public sealed record ProgramSetup
         CheckRange(nameof(ColdUnits), ColdUnits, 0, MaxUnits);
         CheckRange(nameof(TableUnits), TableUnits, 1, MaxUnits);
         CheckRange(nameof(CleanAheadBlocks), CleanAheadBlocks, 0, MaxUnits);
+        CheckRange(nameof(LeaseOperations), LeaseOperations, 0, MaxUnits);
         CheckRange("number of tenants", Tenants?.Count ?? -1, 0, MaxClients);
         CheckRange("number of clients", Clients?.Count ?? 0, 1, MaxClients);
         foreach (var client in Clients!)
@@ -115,7 +119,7 @@ public sealed record ProgramSetup
             Clients = new ClientSetup[clients],
         };
         var (pages, windows) = (new SimRandom(seed, stream: 9), new SimRandom(seed, stream: 12));
-        var pool = new SimRandom(seed, stream: 20);
+        var (pool, leases) = (new SimRandom(seed, stream: 20), new SimRandom(seed, stream: 29));
         for (var i = 0; i < clients; i++)
         {
             ((ClientSetup[])setup.Clients)[i] = ClientSetup.Draw(hasSmallPool, ref random) with { HasPageTables = pages.OneIn(4) };
@@ -128,6 +132,7 @@ public sealed record ProgramSetup
         {
             PoolFloorUnits = pool.OneIn(2) ? 1 + pool.Next(setup.PoolUnits) : 0,
             CompactionBytes = pool.OneIn(2) ? 1 << pool.Next(14) : 0,
+            LeaseOperations = leases.OneIn(4) ? 32 << leases.Next(4) : 0,
         };
     }
 

@@ -59,6 +59,21 @@ public sealed partial class SimulationRun
         return true;
     }
 
+    private long Lease => _program.Setup.LeaseOperations * MillisecondsPerOperation;
+
+    /// <summary>Condemns the clients that hold a step past their lease, dead or not.</summary>
+    private void EndPastLease()
+    {
+        for (var i = 0; Lease > 0 && i < _clients.Count; i++)
+        {
+            var client = _clients[i];
+            if (_leases.Look(client.State, _read * MillisecondsPerOperation, _host.Engine.IsPastLease(client.State, Lease)))
+            {
+                _coverage.Count(DeathEvent.PastLease, TryCondemn(client));
+            }
+        }
+    }
+
     private void Condemn(SimulatedClient client)
     {
         var state = client.State;

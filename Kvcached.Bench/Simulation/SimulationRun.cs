@@ -34,6 +34,7 @@ public sealed partial class SimulationRun : IDisposable
     private readonly RunLengthCheck _runLengths;
     private readonly PresenceChecks _presence;
     private readonly TenantChecks _tenantChecks;
+    private readonly LeaseChecks _leases;
     private readonly List<TenantState> _tenants = [];
     private readonly CommandList _commands = new();
     private uint _nextVersion;
@@ -76,6 +77,7 @@ public sealed partial class SimulationRun : IDisposable
         _runLengths = new RunLengthCheck(_host.Engine.State);
         _presence = new PresenceChecks(_host.Engine.State, (SimMemory)_host.Pool, _coverage);
         _tenantChecks = new TenantChecks(_host.Engine.State);
+        _leases = new LeaseChecks(_host.Engine.State, Lease);
         _kernel = _sim.LoadKernel("step");
     }
 
@@ -245,9 +247,11 @@ public sealed partial class SimulationRun : IDisposable
 
     private void RunOperation(in SimulatedOperation operation)
     {
+        _host.Engine.Tick(_read * MillisecondsPerOperation);
         if (!operation.SkipsTurn)
         {
             Turn();
+            EndPastLease();
         }
 
         var client = _clients[operation.Client % _clients.Count];
@@ -255,7 +259,6 @@ public sealed partial class SimulationRun : IDisposable
         LogStart(operation, client, lane);
 
         // What a lane's depth turns away is no operation, nor what finds no sequence: the engine has planned nothing.
-        _host.Engine.Tick(_read * MillisecondsPerOperation);
         _tenantChecks.Before(client.State);
         _planned += Do(operation, client, lane) ? 1 : 0;
         _tenantChecks.After();

@@ -68,7 +68,7 @@ public sealed class SimulationTests
     public void Programs_meet_what_can_be_met_and_nothing_else()
     {
         var coverage = new SimulationCoverage();
-        foreach (var part in Enumerable.Range(1, 150).AsParallel().Select(seed => SimulationRun.Run(new SimulationOptions { Seed = (ulong)seed }).Coverage))
+        foreach (var part in Enumerable.Range(1, 250).AsParallel().Select(seed => SimulationRun.Run(new SimulationOptions { Seed = (ulong)seed }).Coverage))
         {
             coverage.Add(part);
         }

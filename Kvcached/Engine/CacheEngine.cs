@@ -56,7 +56,7 @@ internal sealed class CacheEngine
 
     public StepKernels Kernels { get; }
 
-    /// <summary>Tells the host's clock, in milliseconds that never go back: it tells which tenants are idle, and nothing else.</summary>
+    /// <summary>Tells the host's clock, in milliseconds that never go back: it tells which tenants are idle and how long steps are held, and nothing else.</summary>
     public void Tick(long milliseconds) => State.Tenants.Now = milliseconds;
 
     /// <summary>Opens a tenant.</summary>
@@ -84,6 +84,20 @@ internal sealed class CacheEngine
     /// steps stay live, until <see cref="ProveGone"/>. Does nothing to one that has been condemned.
     /// </summary>
     public void Condemn(ClientState client) => _deaths.Condemn(client);
+
+    /// <summary>
+    /// Whether a client holds a step for longer than a lease, in milliseconds of the host's clock (I11): it is to be condemned. Look at times that are close together, compared with the lease.
+    /// </summary>
+    public bool IsPastLease(ClientState client, long lease)
+    {
+        var isPast = false;
+        foreach (var lane in client.Lanes)
+        {
+            isPast |= lane.Lease.Look(lane, State.Timelines, State.Tenants.Now) > lease;
+        }
+
+        return isPast;
+    }
 
     /// <summary>
     /// The host has proved that no kernel of a client writes any more, and from now on signals the end of each of its steps in its place, once that has begun. Condemns the client, if it has not

@@ -187,6 +187,9 @@ internal sealed class LaneState
     public ulong Planned;
     public ulong Ended;
 
+    /// <summary>For how long its oldest live step has been held.</summary>
+    public readonly StepLease Lease = new();
+
     /// <summary>Last end that the client was seen to signal: it may run ahead of the steps that have ended.</summary>
     public ulong Signalled;
 

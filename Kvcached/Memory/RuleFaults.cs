@@ -229,6 +229,12 @@ internal enum RuleFault
 
     /// <summary>A lane that has the number of another begins at zero, not at that one's last values.</summary>
     ReusedLaneBeginsAtZero,
+
+    /// <summary>A lease runs before the step's begin point has been reached.</summary>
+    LeaseBeforeBegin,
+
+    /// <summary>A lease runs on from one step to the next.</summary>
+    LeaseNotRenewed,
 }
 
 /// <summary>Constant false, and compiled away, but in the assembly that is built to be wrong.</summary>

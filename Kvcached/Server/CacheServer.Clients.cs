@@ -78,7 +78,7 @@ internal sealed partial class CacheServer
             var session = _sessions[i];
             if (isDue && session.Reason is null)
             {
-                WatchServing(session, now);
+                WatchServing(session);
             }
             else if (isDue)
             {
@@ -95,13 +95,13 @@ internal sealed partial class CacheServer
         }
     }
 
-    private void WatchServing(ClientSession session, long now)
+    private void WatchServing(ClientSession session)
     {
         if (session.Process.HasExited)
         {
             Condemn(session, "its process has ended");
         }
-        else if (session.IsPastLease(now, (long)_options.Lease.TotalMilliseconds))
+        else if (_host.Engine.IsPastLease(session.Client, (long)_options.Lease.TotalMilliseconds))
         {
             Condemn(session, $"it has held a step for longer than its lease of {_options.Lease.TotalSeconds} s");
         }

@@ -140,29 +140,6 @@ internal sealed class ClientSession : IDisposable
         }
     }
 
-    /// <summary>Steps that the client holds although their begin point was reached so long ago.</summary>
-    public bool IsPastLease(long now, long lease)
-    {
-        foreach (var lane in Lanes)
-        {
-            var oldest = lane.State.Ended + 1;
-            if (oldest > lane.State.Planned || !_engine.State.Timelines.IsObserved(lane.State.BeginOf(oldest)))
-            {
-                lane.LeasedStep = 0;
-            }
-            else if (lane.LeasedStep != oldest)
-            {
-                (lane.LeasedStep, lane.LeasedSince) = (oldest, now);
-            }
-            else if (now - lane.LeasedSince > lease)
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
     /// <summary>Gives back what it shared, once nothing of the client is left.</summary>
     public void Dispose()
     {

@@ -34,9 +34,4 @@ internal sealed class ServedLane(LaneState state)
             latencies.Add(now - _readAt[++_measured % (ulong)_readAt.Length]);
         }
     }
-
-    /// <summary>The step that the lease runs for, and since when: the oldest whose begin point has been observed and whose end has not.</summary>
-    public ulong LeasedStep { get; set; }
-
-    public long LeasedSince { get; set; }
 }
