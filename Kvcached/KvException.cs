@@ -26,9 +26,6 @@ public enum KvError
 
     /// <summary>The daemon does not let this user in.</summary>
     NotAllowed,
-
-    /// <summary>Nothing that this cache offers.</summary>
-    NotSupported,
 }
 
 /// <summary>

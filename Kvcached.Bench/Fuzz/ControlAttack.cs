@@ -18,7 +18,7 @@ internal sealed class ControlAttack(HostileConnection connection, ConnectionTall
 
     private static readonly string[] _members =
     [
-        "id", "version", "attach", "tenant", "name", "ringBytes", "layouts", "depth", "maxBatch", "maxLayouts", "maxPages", "weight", "reason", "planes", "layers", "heads", "headDim", "elementType", "tokensPerBlock", "axisOrder", "type",
+        "id", "version", "attach", "tenant", "name", "ringBytes", "layouts", "depth", "maxBatch", "maxLayouts", "maxPages", "poolAddress", "weight", "reason", "planes", "layers", "heads", "headDim", "elementType", "tokensPerBlock", "axisOrder", "type",
     ];
 
     public void Run()
@@ -130,7 +130,7 @@ internal sealed class ControlAttack(HostileConnection connection, ConnectionTall
     }
 
     /// <summary>A message of the protocol, of this client's own tenants only: limits are for whoever may connect.</summary>
-    private byte[] Valid() => Encoding.UTF8.GetBytes(random.Next(9) switch
+    private byte[] Valid() => Encoding.UTF8.GetBytes(random.Next(10) switch
     {
         0 => "{\"type\":\"getStatus\",\"id\":7}",
         1 => "{\"type\":\"getStatistics\"}",
@@ -139,13 +139,14 @@ internal sealed class ControlAttack(HostileConnection connection, ConnectionTall
         4 => "{\"type\":\"ready\",\"id\":-1}",
         5 => $"{{\"type\":\"limit\",\"id\":2,\"tenant\":\"hostile{random.Next(3)}\",\"weight\":{random.Next(1, 9)}}}",
         6 => "{\"type\":\"openLane\",\"id\":4,\"depth\":2,\"maxBatch\":4,\"maxLayouts\":1}",
-        7 => $"{{\"type\":\"registerModel\",\"id\":5,\"name\":\"m\",\"layouts\":[{{\"layers\":1,\"heads\":{1 << random.Next(3)},\"headDim\":256}}]}}",
+        7 => $"{{\"type\":\"openLane\",\"id\":4,\"depth\":2,\"maxBatch\":4,\"maxLayouts\":1,\"poolAddress\":{random.NextInt64(1, 1L << 50) * Environment.SystemPageSize}}}",
+        8 => $"{{\"type\":\"registerModel\",\"id\":5,\"name\":\"m\",\"layouts\":[{{\"layers\":1,\"heads\":{1 << random.Next(3)},\"headDim\":256}}]}}",
         _ => "{\"type\":\"getStatus\",\"unknown\":[1,{\"a\":null}]}",
     });
 
     private byte[] OutOfRange() => Encoding.UTF8.GetBytes(random.Next(6) switch
     {
-        0 => $"{{\"type\":\"openLane\",\"depth\":{Number()},\"maxBatch\":{Number()},\"maxLayouts\":{Number()},\"maxPages\":{Number()}}}",
+        0 => $"{{\"type\":\"openLane\",\"depth\":{Number()},\"maxBatch\":{Number()},\"maxLayouts\":{Number()},\"maxPages\":{Number()},\"poolAddress\":{(random.Next(2) == 0 ? 0 : random.NextInt64(long.MinValue, long.MaxValue))}}}",
         1 => $"{{\"type\":\"registerModel\",\"name\":\"m\",\"layouts\":[{{\"layers\":{Number()},\"heads\":{Number()},\"headDim\":{Number()},\"tokensPerBlock\":{Number()},\"windowTokens\":{Number()},\"pageTable\":true}}]}}",
         2 => $"{{\"type\":\"limit\",\"tenant\":\"hostile{random.Next(3)}\",\"minBytes\":{-random.NextInt64()},\"weight\":{-random.Next()}}}",
         3 => "{\"type\":\"registerModel\",\"name\":\"m\",\"layouts\":[]}",

@@ -72,8 +72,8 @@ internal sealed unsafe class HostileConnection : IDisposable
     }
 
     /// <summary>Opens a lane; null if the daemon refuses.</summary>
-    public (LaneMessage Lane, nint Views)? OpenLane(OpenLaneMessage request) =>
-        Ask(request) is LaneMessage lane ? (lane, Map(lane.ViewBytes, writable: false)) : null;
+    public (LaneMessage Lane, nint Views, nint Windows)? OpenLane(OpenLaneMessage request) =>
+        Ask(request) is LaneMessage lane ? (lane, Map(lane.ViewBytes, writable: false), lane.WindowBytes == 0 ? 0 : Map(lane.WindowBytes, writable: false)) : null;
 
     /// <summary>Sends a request and returns its reply; null if the daemon ended the connection instead.</summary>
     public ControlMessage? Ask(ControlMessage request)

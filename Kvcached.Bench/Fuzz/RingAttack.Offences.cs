@@ -12,7 +12,7 @@ internal sealed unsafe partial class RingAttack
     {
         tally.Count("words that nothing depends on");
         Store(connection.ClientArea, RingLayout.ClientSleeps, (ulong)random.NextInt64());
-        Store(connection.ClientArea, RingLayout.ClientState, ulong.MaxValue);
+        Store(connection.ClientArea, RingLayout.ClientSleeps + 64, ulong.MaxValue);
         var lane = RingLayout.TimelineAt(connection.RingBytes, random.Next(_lanes.Count));
         for (var word = 1; word < 8; word++)
         {
@@ -33,7 +33,7 @@ internal sealed unsafe partial class RingAttack
                 random.NextBytes(_body.AsSpan(0, 64));
                 return Put("mutated: random body", (SubmissionKind)random.Next(1, 10), _body.AsSpan(0, 8 * random.Next(0, 8)));
             case 1:
-                return Put("mutated: bits of a body flipped", (SubmissionKind)random.Next(1, 7), Flipped());
+                return Put("mutated: bits of a body flipped", (SubmissionKind)random.Next(1, 10), Flipped());
             case 2:
                 return Replay();
             case 3:
@@ -183,9 +183,9 @@ internal sealed unsafe partial class RingAttack
         Span<int> none = [Slots + 1];
         Span<int> twice = [0, 0];
         _isSuspect = true;
-        _ = random.Next(16) switch
+        _ = random.Next(18) switch
         {
-            0 => Offence("unknown kind", (SubmissionKind)random.Next(9, int.MaxValue), 8),
+            0 => Offence("unknown kind", (SubmissionKind)random.Next(10, int.MaxValue), 8),
             1 => Offence("body too short", SubmissionKind.Create, 8),
             2 => Offence("body too long", SubmissionKind.Free, 64),
             3 => Offence("slot out of range", SubmissionKind.Create, new CreateRecord { Slot = (uint)connection.Welcome!.MaxSequences + (uint)random.Next() }),
@@ -200,6 +200,8 @@ internal sealed unsafe partial class RingAttack
             12 => Offence("a step of nothing", SubmissionKind.Begin, BeginBody(0, lane.Next, [], 4)),
             13 => CountMismatch(lane),
             14 => Offence("no such transfer", SubmissionKind.Transfer, new TransferRecord { Slot = Existing(), Kind = (uint)random.Next(5, int.MaxValue) }),
+            15 => Offence("window of no layout", (SubmissionKind)random.Next(7, 9), new SequenceRecord { Slot = Existing(), Value = random.Next(2) == 0 ? random.Next(1, int.MaxValue) : int.MinValue >> random.Next(31) }),
+            16 => Offence("measure of no window", SubmissionKind.MeasureWindow, new WindowRecord { Slot = Existing(), Layout = random.Next(1, int.MaxValue) }),
             _ => BadHeader(),
         };
     }

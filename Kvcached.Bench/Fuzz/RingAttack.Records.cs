@@ -14,6 +14,8 @@ internal sealed unsafe partial class RingAttack
                 return Create();
             case < 45:
                 return PutOf(SubmissionKind.Truncate, random.Next(0, 200));
+            case < 50:
+                return PutWindow();
             case < 60:
                 return PutOf(SubmissionKind.Commit, random.Next(0, 40));
             case < 66:
@@ -40,7 +42,7 @@ internal sealed unsafe partial class RingAttack
             return false;
         }
 
-        _models[slot] = model;
+        (_models[slot], _isOpen[slot]) = (model, false);
         return true;
     }
 
@@ -122,7 +124,7 @@ internal sealed unsafe partial class RingAttack
             return false;
         }
 
-        lane.NoteBegun(slots[..count], _blockBytes[_models[first]]);
+        lane.NoteBegun(slots[..count], _isOpen, _blockBytes[_models[first]]);
         tally.Steps++;
         return true;
     }

@@ -103,18 +103,20 @@ internal sealed unsafe partial class RingAttack(HostileConnection connection, Li
             }
 
             _blockBytes.Add((long)model.Shapes[0].BlockBytes);
+            _isSliding.Add(layout.WindowTokens > 0);
         }
 
+        ChoosePoolAddress();
         for (var lanes = random.Next(1, 3); lanes > 0; lanes--)
         {
-            var request = new OpenLaneMessage { Depth = random.Next(1, 7), MaxBatch = random.Next(1, 9), MaxLayouts = 1 };
+            var request = new OpenLaneMessage { Depth = random.Next(1, 7), MaxBatch = random.Next(1, 9), MaxLayouts = 1, PoolAddress = _poolAddress };
             tally.Count("control: valid");
             if (connection.OpenLane(request) is not { } opened)
             {
                 return false;
             }
 
-            _lanes.Add(new HostileLane(connection, opened.Lane, opened.Views, request));
+            _lanes.Add(new HostileLane(connection, opened.Lane, opened.Views, opened.Windows, request));
         }
 
         return true;
@@ -205,6 +207,7 @@ internal sealed unsafe partial class RingAttack(HostileConnection connection, Li
             }
         }
 
+        LookAtWindows(lane, step, views, blockBytes);
         _entered.ForEach(block => coverage.Leave(block.Granule, block.Bytes));
         _entered.Clear();
     }

@@ -32,7 +32,7 @@ internal static class DemoCommand
 
     private static readonly Option<int?> Processes = new("--processes")
     {
-        Description = $"Serve this many models, a process each, by a daemon (1 to {ModelShape.Variants.Count}). Not with --pool, --models or --contiguous-windows.",
+        Description = $"Serve this many models, a process each, by a daemon (1 to {ModelShape.Variants.Count}). Not with --pool or --models.",
         HelpName = "count",
         CustomParser = result => ParseCount(result, "--processes", 1, ModelShape.Variants.Count),
     };
@@ -77,12 +77,12 @@ internal static class DemoCommand
         var text = parse.GetValue(Text) is { } path ? DemoText.Read(path) : DemoText.Documents();
         var models = parse.GetValue(Models);
         var processes = parse.GetValue(Processes);
-        var hasWindows = parse.GetValue(ContiguousWindows);
         var options = new DemoOptions
         {
             Text = text,
             Pool = parse.GetValue(Pool),
             SecondModel = models == 1 ? null : ModelShape.Second,
+            HasWindows = parse.GetValue(ContiguousWindows),
             Workload = new WorkloadOptions
             {
                 Seed = parse.GetValue(Seed),
@@ -90,13 +90,13 @@ internal static class DemoCommand
                 Generate = parse.GetValue(Generate),
             },
         };
-        if (processes is not null && (options.Pool is not null || options.SecondModel is not null || hasWindows))
+        if (processes is not null && (options.Pool is not null || options.SecondModel is not null))
         {
-            throw new UsageException("--processes serves models of its own on a pool of a third of what they need; leave --pool, --models and --contiguous-windows out.");
+            throw new UsageException("--processes serves models of its own on a pool of a third of what they need; leave --pool and --models out.");
         }
 
         var json = parse.GetValue(Json);
-        return Guard(() => processes is { } count ? RunServed(count, options, json) : hasWindows ? RunOnWindows(options, json) : Run(options, json));
+        return Guard(() => processes is { } count ? RunServed(count, options, json) : options.HasWindows ? RunOnWindows(options, json) : Run(options, json));
     }
 
     private static int Run(DemoOptions options, bool json)

@@ -13,6 +13,9 @@ internal sealed record DemoOptions
     /// <summary>The pool of the evicting run; null for a third of what the sequences need.</summary>
     public PoolSize? Pool { get; init; }
 
+    /// <summary>Whether the evicting run's kernels know of no table, and run on contiguous windows.</summary>
+    public bool HasWindows { get; init; }
+
     /// <summary>What prompts are cut from.</summary>
     public required ReadOnlyMemory<byte> Text { get; init; }
 

@@ -24,6 +24,9 @@ public struct WindowArguments
     /// <summary>Gather: address of uint[<see cref="Batch"/>], the first token of each sequence to copy; those after it up to the step's new ones follow. Store copies the new ones.</summary>
     public ulong FirstTokens;
 
+    /// <summary>What to add to the addresses in <see cref="Windows"/>, modulo 2^64, to have them where this kernel runs: 0, but where they are another process's.</summary>
+    public ulong Displacement;
+
     /// <summary>Strides of a block.</summary>
     public KvShape Block;
 

@@ -69,7 +69,7 @@ internal static unsafe class WindowKernel<TCopy>
 
         ref readonly var view = ref ((SequenceView*)windows->Views)[sequence];
         var entries = new EntryHeap(windows->Entries);
-        var target = (byte*)((ulong*)windows->Windows)[sequence];
+        var target = (byte*)(((ulong*)windows->Windows)[sequence] + windows->Displacement);
         var (first, end) = TCopy.Tokens(windows, sequence);
         first += item * TokensPerItem;
         end = int.Min(end, first + TokensPerItem);

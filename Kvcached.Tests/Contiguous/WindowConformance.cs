@@ -1,10 +1,12 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
 using Kvcached.Bench.Simulation;
+using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Devices.Sim;
 using Kvcached.Engine;
+using Kvcached.Server;
 using Kvcached.Tests.Client;
 using Xunit;
 
@@ -31,17 +33,22 @@ public abstract class WindowConformance
     protected KvCacheStatistics Run(int seed, KvAxisOrder order)
     {
         using var device = CreateDevice(seed);
-        using var program = new WindowProgram(device, Layout with { AxisOrder = order }, seed, Advance, Idle);
+        using var cache = CreateCache(device);
+        using var program = new WindowProgram(device, cache, Layout with { AxisOrder = order }, seed, Advance, Idle);
 
         program.Run(steps: 100);
 
         var done = program.Statistics;
         Assert.True(program.Wrong == 0 && program.Right > 1000, $"Seed {seed}: {program.Wrong} tokens wrong, {program.Right} right: {done}");
         Assert.Equal((0, 0), (done.RefusedSteps, done.HostWaits));
+        Assert.True(program.WindowBytes > 0 && program.WindowBytes % KvCacheOptions.UnitBytes == 0, $"Windows had {program.WindowBytes} bytes.");
         return done;
     }
 
     protected abstract IDevice CreateDevice(int seed);
+
+    /// <summary>Opens a cache that keeps the program short of room.</summary>
+    protected virtual KvCache CreateCache(IDevice device) => KvCache.OpenEmbedded(device, WindowProgram.CacheOptions);
 
     /// <summary>Lets the device work until it has reached a point; false if it does not get there.</summary>
     protected abstract bool Advance(IDevice device, TimelinePoint point);
@@ -50,13 +57,37 @@ public abstract class WindowConformance
     protected abstract void Idle(IDevice device);
 }
 
-public sealed class CpuWindowConformance : WindowConformance
+public class CpuWindowConformance : WindowConformance
 {
     protected override IDevice CreateDevice(int seed) => new CpuDevice(new CpuDeviceOptions { Workers = 2, Kernels = [WindowStamps.CpuKernel] });
 
     protected override bool Advance(IDevice device, TimelinePoint point) => point.Timeline.WaitOnHost(point.Value, CacheRig.Limit);
 
     protected override void Idle(IDevice device) => Thread.Sleep(1);
+}
+
+/// <summary>The cache is a daemon's, which has the pool mapped elsewhere.</summary>
+public sealed class ServedWindowConformance : CpuWindowConformance, IDisposable
+{
+    private readonly SocketFolder _folder = new();
+    private readonly TestDaemon _daemon;
+
+    public ServedWindowConformance() => _daemon = new TestDaemon(new ServerOptions
+    {
+        Socket = _folder.Socket,
+        PoolBytes = WindowProgram.CacheOptions.PoolBytes,
+        ColdBytes = WindowProgram.CacheOptions.ColdBytes,
+        TableBytes = WindowProgram.CacheOptions.TableBytes,
+        MaxSequences = WindowProgram.CacheOptions.MaxSequences,
+    });
+
+    public void Dispose()
+    {
+        _daemon.Dispose();
+        _folder.Dispose();
+    }
+
+    protected override KvCache CreateCache(IDevice device) => _daemon.Connect((CpuDevice)device);
 }
 
 public sealed class SimWindowConformance : WindowConformance
@@ -86,7 +117,8 @@ public sealed class SimWindowConformance : WindowConformance
         {
             using var device = (SimDevice)CreateDevice(seed);
             using var dropping = new WaitDroppingDevice(device, 1UL << (int)Enum.Parse<WaitReason>(reason));
-            using var program = new WindowProgram(dropping, Layout, seed, (_, point) => device.RunUntil(point), _ => device.RunUntilIdle());
+            using var cache = CreateCache(dropping);
+            using var program = new WindowProgram(dropping, cache, Layout, seed, (_, point) => device.RunUntil(point), _ => device.RunUntilIdle());
             try
             {
                 program.Run(steps: 100);
@@ -143,10 +175,9 @@ internal sealed class WindowProgram : IDisposable
     private readonly Subject[] _subjects;
     private readonly Queue<KvStep> _steps = [];
 
-    public WindowProgram(IDevice device, KvLayout layout, int seed, Func<IDevice, TimelinePoint, bool> advance, Action<IDevice> idle)
+    public WindowProgram(IDevice device, KvCache cache, KvLayout layout, int seed, Func<IDevice, TimelinePoint, bool> advance, Action<IDevice> idle)
     {
-        (_device, _advance, _idle, _random) = (device, advance, idle, new Random(seed));
-        _cache = KvCache.OpenEmbedded(device, new KvCacheOptions { PoolBytes = PoolUnits * KvCacheOptions.UnitBytes, ColdBytes = 2 * PoolUnits * KvCacheOptions.UnitBytes, TableBytes = 64 << 10, MaxSequences = 16 });
+        (_device, _cache, _advance, _idle, _random) = (device, cache, advance, idle, new Random(seed));
         _model = _cache.RegisterModel("m", layout);
         _lane = _cache.OpenLane(new KvLaneOptions { Depth = Depth, MaxBatch = MaxBatch, MaxLayouts = 1, Windows = true });
         _queue = device.CreateQueue("kernels");
@@ -156,9 +187,20 @@ internal sealed class WindowProgram : IDisposable
         _subjects = [.. Enumerable.Range(0, Sequences).Select(_ => new Subject(_model.CreateSequence()))];
     }
 
+    public static KvCacheOptions CacheOptions { get; } = new()
+    {
+        PoolBytes = PoolUnits * KvCacheOptions.UnitBytes,
+        ColdBytes = 2 * PoolUnits * KvCacheOptions.UnitBytes,
+        TableBytes = 64 << 10,
+        MaxSequences = 16,
+    };
+
     public long Right => Tally(0);
 
     public long Wrong => Tally(1);
+
+    /// <summary>Bytes that windows said they had.</summary>
+    public long WindowBytes { get; private set; }
 
     public KvCacheStatistics Statistics => _cache.GetStatistics();
 
@@ -183,7 +225,6 @@ internal sealed class WindowProgram : IDisposable
     public void Dispose()
     {
         _queue.Dispose();
-        _cache.Dispose();
         _expectations.Dispose();
         _tally.Dispose();
     }
@@ -212,7 +253,7 @@ internal sealed class WindowProgram : IDisposable
                 _cache.Compact();
                 break;
             default:
-                subject.Toggle(_random.Next(4) > 0);
+                WindowBytes += subject.Toggle(_random.Next(4) > 0);
                 break;
         }
     }
@@ -248,7 +289,7 @@ internal sealed class WindowProgram : IDisposable
             step = _lane.Begin(batch);
         }
 
-        Assert.Contains(step.Status, new[] { KvStepStatus.Accepted, KvStepStatus.Busy });
+        Assert.Contains(step.Status, new[] { KvStepStatus.Accepted, KvStepStatus.Busy, KvStepStatus.Pending });
         _steps.Enqueue(step);
         Enqueue(step, batch);
     }
@@ -274,6 +315,7 @@ internal sealed class WindowProgram : IDisposable
         var arguments = new WindowStampArguments
         {
             Pool = _cache.PoolAddress,
+            PoolBytes = (ulong)CacheOptions.PoolBytes,
             Entries = _cache.EntriesAddress,
             Views = step.ViewsAddress(),
             Windows = step.WindowsAddress(),
@@ -353,8 +395,10 @@ internal sealed class WindowProgram : IDisposable
             return _versions;
         }
 
-        public void Toggle(bool opens)
+        /// <summary>Opens or closes the window. Returns the bytes that it had.</summary>
+        public long Toggle(bool opens)
         {
+            var bytes = HasWindow ? _window.Bytes : 0;
             if (opens && !HasWindow)
             {
                 _window = sequence.OpenWindow();
@@ -365,6 +409,7 @@ internal sealed class WindowProgram : IDisposable
             }
 
             HasWindow = opens;
+            return bytes;
         }
     }
 }

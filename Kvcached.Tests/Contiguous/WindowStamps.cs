@@ -30,6 +30,7 @@ internal struct WindowExpectation
 internal struct WindowStampArguments
 {
     public ulong Pool;
+    public ulong PoolBytes;
     public ulong Entries;
     public ulong Views;
     public ulong Windows;
@@ -78,7 +79,7 @@ internal static unsafe class WindowStamps
         var expected = memory.Read<WindowExpectation>(arguments.Expectations + ((ulong)item * (ulong)sizeof(WindowExpectation)));
         var window = memory.Read<ulong>(arguments.Windows + ((ulong)item * sizeof(ulong)));
         long right = 0, wrong = 0;
-        if (view.SequenceId != expected.SequenceId || view.TokenCount != expected.Tokens || view.NewTokens != expected.NewTokens || (window != 0) != (expected.HasWindow != 0))
+        if (view.SequenceId != expected.SequenceId || view.TokenCount != expected.Tokens || view.NewTokens != expected.NewTokens || (window != 0) != (expected.HasWindow != 0) || (window != 0 && window - arguments.Pool >= arguments.PoolBytes))
         {
             wrong++;
         }

@@ -66,7 +66,7 @@ public class ServedRunnerTests
         Assert.Equal(
             [
                 "elapsed_s", "processes", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
-                "moved_blocks", "compacted_blocks", "needed_bytes", "pool_bytes", "managed_bytes", "identical_to_unevicted",
+                "moved_blocks", "compacted_blocks", "gathered_bytes", "needed_bytes", "pool_bytes", "managed_bytes", "identical_to_unevicted",
             ],
             json.RootElement.EnumerateObject().Select(property => property.Name));
     }
@@ -74,6 +74,18 @@ public class ServedRunnerTests
     [Fact]
     public void Models_that_share_a_daemon_have_blocks_of_different_sizes() =>
         Assert.Equal(ModelShape.Variants.Count, ModelShape.Variants.Select(shape => shape.BlockBytes).Distinct().Count());
+
+    [Fact]
+    public void A_process_whose_kernels_run_on_contiguous_windows_of_the_daemons_pool_is_identical_to_a_run_that_keeps_everything()
+    {
+        // 64 tokens fill a unit of a window.
+        var shape = _shapes[0] with { KvHeads = 32, QueryHeads = 32, HeadDim = 128 };
+        var options = _options with { HasWindows = true, Workload = new WorkloadOptions { Live = 12, Waiting = 0, Generate = 16, MinContext = 72, MaxContext = 112 } };
+        using var lines = new StringWriter();
+        var report = new ServedRunner([shape], options, new LineDisplay(TextWriter.Synchronized(lines))).Run();
+        Assert.True(report.IdenticalToUnevicted, lines.ToString());
+        Assert.True(report.GatheredBytes > 0 && report.EvictedBlocks > 0 && report.ReloadedBlocks > 0, report.ToJson());
+    }
 
     private ServedRunner Runner(TextWriter lines) => new(_shapes, _options, new LineDisplay(lines));
 
@@ -110,6 +122,7 @@ public class ServedRunnerTests
         ReloadedBlocks = 1001,
         MovedBlocks = 0,
         CompactedBlocks = 0,
+        GatheredBytes = 0,
         NeededBytes = 3,
         PoolBytes = 1,
         ManagedBytes = 0,

@@ -81,11 +81,11 @@ internal sealed class EngineRig
         return Engine.OpenLane(client ?? Client, new LaneMemory(depth, maxBatch, maxLayouts, new PlainMemory("views", bytes), new PlainMemory("staging", bytes, MemoryKind.Host), Windows: windows ? OpenWindows(depth, maxBatch, maxLayouts) : null));
     }
 
-    private static WindowRing OpenWindows(int depth, int maxBatch, int maxLayouts)
+    private WindowRing OpenWindows(int depth, int maxBatch, int maxLayouts)
     {
         var options = new KvLaneOptions { Depth = depth, MaxBatch = maxBatch, MaxLayouts = maxLayouts };
         var bytes = WindowRing.BytesOf(options);
-        return new WindowRing(options, new PlainMemory("windows", bytes), new PlainMemory("staged windows", bytes, MemoryKind.Host), new PlainKernel("gather"), new PlainKernel("store"));
+        return new WindowRing(options, new PlainMemory("windows", bytes), Pool.Address, new PlainKernel("store"), new WindowGathering(new PlainMemory("staged windows", bytes, MemoryKind.Host), new PlainKernel("gather")));
     }
 
     public SequenceHandle Create(ClientState? client = null, int? model = null) => Engine.Sequences.Create(client ?? Client, model ?? Model);

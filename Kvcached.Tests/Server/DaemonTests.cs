@@ -5,6 +5,7 @@ using Kvcached.Bench.Processes;
 using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Linux;
 using Kvcached.Protocol;
 using Kvcached.Server;
 using Kvcached.Tests.Client;
@@ -97,6 +98,7 @@ public sealed class DaemonTests : IDisposable
             var sequence = cache.RegisterModel("m", _layout).CreateSequence();
             EndStep(cache, lane, sequence);
             Signals.Send(daemon.Pid, Signals.Stop);
+            Assert.True(SpinWait.SpinUntil(() => ProcessState.IsStopped(daemon.Pid), _limit));
             var stopped = Stopwatch.GetTimestamp();
             var step = lane.Begin([new KvStepItem(sequence, 1)]);
             var error = Assert.Throws<KvException>(() => cache.Wait(step.Begin, _limit));

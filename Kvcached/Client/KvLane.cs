@@ -67,6 +67,8 @@ public abstract class KvLane
     internal abstract PageTable PageTable(ulong step, int layout);
 
     private protected abstract KvStepStatus Begin(ReadOnlySpan<KvStepItem> batch, out ulong number);
+
+    private protected static KvException NoWindows() => new(KvError.InvalidArgument, "The lane was opened without windows.");
 }
 
 /// <summary>A step that has been begun.</summary>

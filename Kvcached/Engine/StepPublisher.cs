@@ -119,7 +119,7 @@ internal sealed class StepPublisher(EngineState state, TransferLoop loop, Window
     {
         var sequence = state.Sequences[step.Items[i].Sequence.Index];
         var (offset, first) = windows.Commit(lane.Publish, sequence, r, step.Items[i].NewTokens, end);
-        lane.Windows!.StagedAddresses(step.Number, r)[i] = state.Options.Pool.Address + (ulong)offset;
+        lane.Windows!.StagedAddresses(step.Number, r)[i] = lane.Windows.AddressAt(offset);
         lane.Windows.StagedFirst(step.Number, r)[i] = (uint)first;
         return first < sequence.Tokens;
     }

@@ -25,16 +25,7 @@ internal sealed class Windows(EngineState state)
 
     public void Open(SequenceState sequence, int r)
     {
-        if (state.LayoutOf(sequence, r).WindowTokens > 0)
-        {
-            throw new KvException(KvError.InvalidArgument, $"Layout {r} has a sliding window: tokens before it need not be on the device, so it has no contiguous windows.");
-        }
-
-        if (IsOpen(sequence.OpenWindows, r))
-        {
-            throw new KvException(KvError.InvalidArgument, $"The window of layout {r} of sequence {sequence.Id} is open.");
-        }
-
+        CheckIsClosed(sequence.OpenWindows, r, state.LayoutOf(sequence, r).WindowTokens, sequence.Id);
         EnsurePoolLayouts(state.TenantOf(sequence));
         sequence.Rows[r].Window ??= new SequenceWindow();
         sequence.OpenWindows |= 1UL << r;
@@ -43,7 +34,7 @@ internal sealed class Windows(EngineState state)
     /// <summary>Closes a window for steps begun later; it keeps its bytes as long as a step that uses it waits.</summary>
     public void Close(SequenceState sequence, int r)
     {
-        ThrowIfClosed(sequence, r);
+        CheckIsOpen(sequence.OpenWindows, r, sequence.Id);
         sequence.OpenWindows &= ~(1UL << r);
         DropClosed(sequence);
     }
@@ -51,12 +42,37 @@ internal sealed class Windows(EngineState state)
     /// <summary>Bytes of the pool that an open window has.</summary>
     public long BytesOf(SequenceState sequence, int r)
     {
-        ThrowIfClosed(sequence, r);
+        CheckIsOpen(sequence.OpenWindows, r, sequence.Id);
         return BytesOf(sequence.Rows[r].Window);
     }
 
     /// <summary>Whether a layout is among those of a mask.</summary>
     public static bool IsOpen(ulong windows, int r) => (windows >> r & 1) != 0;
+
+    /// <summary>Checks that a window is closed, and may be opened.</summary>
+    /// <exception cref="KvException">It is open, or the layout has a sliding window.</exception>
+    public static void CheckIsClosed(ulong windows, int r, int windowTokens, uint sequence)
+    {
+        if (windowTokens > 0)
+        {
+            throw new KvException(KvError.InvalidArgument, $"Layout {r} has a sliding window: tokens before it need not be on the device, so it has no contiguous windows.");
+        }
+
+        if (IsOpen(windows, r))
+        {
+            throw new KvException(KvError.InvalidArgument, $"The window of layout {r} of sequence {sequence} is open.");
+        }
+    }
+
+    /// <summary>Checks that a window is open.</summary>
+    /// <exception cref="KvException">It is not.</exception>
+    public static void CheckIsOpen(ulong windows, int r, uint sequence)
+    {
+        if (!IsOpen(windows, r))
+        {
+            throw new KvException(KvError.InvalidArgument, $"The window of layout {r} of sequence {sequence} is not open.");
+        }
+    }
 
     /// <summary>The order that a window needs for so many tokens: a layout of the pool, or −1 if the pool has no run as long.</summary>
     public int OrderFor(in ModelLayout layout, int tokens)
@@ -245,14 +261,6 @@ internal sealed class Windows(EngineState state)
         for (var order = 0; order < _orders; order++)
         {
             layouts[order] = state.Pool.AddLayout(BytesOf(order), tenant.Number);
-        }
-    }
-
-    private static void ThrowIfClosed(SequenceState sequence, int r)
-    {
-        if (!IsOpen(sequence.OpenWindows, r))
-        {
-            throw new KvException(KvError.InvalidArgument, $"The window of layout {r} of sequence {sequence.Id} is not open.");
         }
     }
 }

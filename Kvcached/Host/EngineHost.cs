@@ -95,12 +95,13 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     /// <param name="options">Its sizes.</param>
     /// <param name="begin">Its begin timeline, where the caller has made it and disposes it when the lane has ended; null to have one made.</param>
     /// <param name="end">The same of its end timeline.</param>
+    /// <param name="pool">Address of the pool's byte 0 in the process that runs the lane's steps; null for this process.</param>
     /// <exception cref="KernelNotFoundException">The lane is to have page tables, and the device has no kernel that writes them; or windows, and it has none that gathers them.</exception>
     /// <exception cref="KvException">The client has been condemned, or there are no more lanes.</exception>
-    public LaneState OpenLane(ClientState client, KvLaneOptions options, DeviceTimeline? begin = null, DeviceTimeline? end = null)
+    public LaneState OpenLane(ClientState client, KvLaneOptions options, DeviceTimeline? begin = null, DeviceTimeline? end = null, ulong? pool = null)
     {
         Engine.ThrowIfNoLane(client);
-        var made = new HostLane(_device, Engine.NextLane, options, begin, end);
+        var made = new HostLane(_device, Engine.NextLane, options, pool ?? Pool.Address, begin, end);
         Place(made);
         foreach (var kind in Enum.GetValues<TimelineKind>())
         {

@@ -15,9 +15,15 @@ internal sealed class HostLane : IDisposable
     private readonly DeviceTimeline[] _timelines = new DeviceTimeline[4];
 
     /// <summary>Makes all that a lane needs, or nothing.</summary>
+    /// <param name="device">Where.</param>
+    /// <param name="number">Number of the lane.</param>
+    /// <param name="options">Its sizes.</param>
+    /// <param name="pool">Address of the pool's byte 0 in the process that runs the lane's steps.</param>
+    /// <param name="begin">Its begin timeline, if it has been made.</param>
+    /// <param name="end">Its end timeline, if it has been made.</param>
     /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
     /// <exception cref="KernelNotFoundException">The device lacks a kernel for the lane's page tables or windows.</exception>
-    public HostLane(HostDevice device, int number, KvLaneOptions options, DeviceTimeline? begin, DeviceTimeline? end)
+    public HostLane(HostDevice device, int number, KvLaneOptions options, ulong pool, DeviceTimeline? begin, DeviceTimeline? end)
     {
         _device = device;
         Number = number;
@@ -29,7 +35,7 @@ internal sealed class HostLane : IDisposable
             var pageTables = options.MaxPages == 0
                 ? null
                 : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}", SharedAccess.ReadOnlyForOthers), device.Device.LoadKernel(CpuKernelLibrary.PageTable));
-            Memory = new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables, options.Windows ? MakeWindows(options) : null);
+            Memory = new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables, options.Windows ? MakeWindows(options, pool) : null);
             _timelines[(int)TimelineKind.Begin] = begin ?? MakeTimeline(TimelineKind.Begin);
             _timelines[(int)TimelineKind.End] = end ?? MakeTimeline(TimelineKind.End);
             _timelines[(int)TimelineKind.In] = MakeTimeline(TimelineKind.In);
@@ -66,11 +72,13 @@ internal sealed class HostLane : IDisposable
         }
     }
 
-    private WindowRing MakeWindows(KvLaneOptions options)
+    private WindowRing MakeWindows(KvLaneOptions options, ulong pool)
     {
         var bytes = WindowRing.BytesOf(options);
-        var (ring, staging) = (Allocate(bytes, MemoryKind.Device, $"windows of lane {Number}"), Allocate(bytes, MemoryKind.Host, $"staged windows of lane {Number}"));
-        return new WindowRing(options, ring, staging, _device.Device.LoadKernel(CpuKernelLibrary.GatherWindows), _device.Device.LoadKernel(CpuKernelLibrary.StoreWindows));
+        var ring = Allocate(bytes, MemoryKind.Device, $"windows of lane {Number}", SharedAccess.ReadOnlyForOthers);
+        var staging = Allocate(bytes, MemoryKind.Host, $"staged windows of lane {Number}");
+        var gathering = new WindowGathering(staging, _device.Device.LoadKernel(CpuKernelLibrary.GatherWindows));
+        return new WindowRing(options, ring, pool, _device.IsShared ? null : _device.Device.LoadKernel(CpuKernelLibrary.StoreWindows), gathering);
     }
 
     private DeviceMemory Allocate(long bytes, MemoryKind kind, string label, SharedAccess access = SharedAccess.Private)

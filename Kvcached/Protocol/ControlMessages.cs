@@ -175,9 +175,12 @@ internal sealed record OpenLaneMessage : ControlMessage
     public int MaxLayouts { get; set; } = 4;
 
     public int MaxPages { get; set; }
+
+    /// <summary>Address of the pool's byte 0 in the client's process, for a lane with windows: what is published counts from it. 0 for one without.</summary>
+    public long PoolAddress { get; set; }
 }
 
-/// <summary>The lane. Descriptors: the view ring, and the page tables if it has any.</summary>
+/// <summary>The lane. Descriptors: the view ring, then the page tables and the addresses of windows, if it has any.</summary>
 internal sealed record LaneMessage : ControlMessage
 {
     /// <summary>Its number among the client's lanes; its timelines are the slots of that number.</summary>
@@ -189,6 +192,8 @@ internal sealed record LaneMessage : ControlMessage
     public required long ViewBytes { get; init; }
 
     public required long PageTableBytes { get; init; }
+
+    public required long WindowBytes { get; init; }
 }
 
 /// <summary>Asks for counters.</summary>

@@ -20,7 +20,7 @@ internal enum SubmissionKind : uint
     /// <summary>A <see cref="BeginRecord"/>, followed by a <see cref="BeginItem"/> for each sequence.</summary>
     Begin = 5,
 
-    /// <summary>A <see cref="TransferRecord"/>; answered by <see cref="CompletionKind.Transfer"/>.</summary>
+    /// <summary>A <see cref="TransferRecord"/>; answered by <see cref="CompletionKind.Ticket"/>: of how many blocks.</summary>
     Transfer = 6,
 
     /// <summary>A <see cref="SequenceRecord"/>: the layout.</summary>
@@ -28,6 +28,9 @@ internal enum SubmissionKind : uint
 
     /// <summary>A <see cref="SequenceRecord"/>: the layout.</summary>
     CloseWindow = 8,
+
+    /// <summary>A <see cref="WindowRecord"/>; answered by <see cref="CompletionKind.Ticket"/>: how many bytes the window has.</summary>
+    MeasureWindow = 9,
 }
 
 /// <summary>Kinds of record in the completion ring, from daemon to client.</summary>
@@ -36,8 +39,8 @@ internal enum CompletionKind : uint
     /// <summary>A <see cref="StepAnswerRecord"/>: what has become of a step; once more where it was Busy.</summary>
     Step = 1,
 
-    /// <summary>A <see cref="TransferredRecord"/>.</summary>
-    Transfer = 2,
+    /// <summary>A <see cref="TicketRecord"/>: what a record with a ticket has asked for.</summary>
+    Ticket = 2,
 }
 
 /// <summary>
@@ -129,6 +132,24 @@ internal struct TransferRecord
 }
 
 /// <summary>
+/// Asks how large an open window is.
+/// <code>
+///  byte  0      4        8
+///        | Slot | Layout | Ticket |
+/// </code>
+/// The answer carries the ticket.
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Size = Bytes)]
+internal struct WindowRecord
+{
+    public const int Bytes = 16;
+
+    public uint Slot;
+    public int Layout;
+    public ulong Ticket;
+}
+
+/// <summary>
 /// What has become of a step.
 /// <code>
 ///  byte  0      4        8
@@ -147,18 +168,17 @@ internal struct StepAnswerRecord
 }
 
 /// <summary>
-/// What has become of transfers.
+/// What a record with a ticket has asked for: the blocks that transfers were enqueued of, or a window's bytes.
 /// <code>
-///  byte  0        8        12
-///        | Ticket | Blocks | 0 |
+///  byte  0        8
+///        | Ticket | Count |
 /// </code>
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = Bytes)]
-internal struct TransferredRecord
+internal struct TicketRecord
 {
     public const int Bytes = 16;
 
     public ulong Ticket;
-    public int Blocks;
-    public uint Reserved;
+    public long Count;
 }

@@ -12,9 +12,9 @@ namespace Kvcached.Protocol;
 ///  byte  0     Attention, 32 bits                         byte  0     SubmissionTail, 64 bits
 ///        64    SubmissionHead, 64 bits                          64    CompletionHead, 64 bits
 ///        128   CompletionTail, 64 bits                          128   ClientSleeps, 32 bits
-///        192   CompletionSequence, 32 bits, futex               192   ClientState, 32 bits
+///        192   CompletionSequence, 32 bits, futex               192   (unused)
 ///        256   Heartbeat, 64 bits                               256   (zero)
-///        320   DaemonState, 32 bits; 324 Reason, 32 bits
+///        320   DaemonState, 32 bits: 1 is closed
 ///        384   (zero)
 ///        4096  completions: ring, R bytes                       4096  submissions: ring, R bytes
 ///        +R    begin timelines, 64 bytes each                   +R    end timelines, 64 bytes each
@@ -47,9 +47,6 @@ internal static class RingLayout
     /// <summary>Where the connection stands, as the daemon sees it.</summary>
     internal const int DaemonState = 320;
 
-    /// <summary>Why the daemon has ended the connection.</summary>
-    internal const int Reason = 324;
-
     /// <summary>How far the client has written the submissions.</summary>
     internal const int SubmissionTail = 0;
 
@@ -58,9 +55,6 @@ internal static class RingLayout
 
     /// <summary>Whether the client sleeps until it is called (<see cref="SplitBell"/>).</summary>
     internal const int ClientSleeps = 128;
-
-    /// <summary>Where the connection stands, as the client sees it.</summary>
-    internal const int ClientState = 192;
 
     /// <summary>The ring of either area.</summary>
     internal const int Ring = 4096;
@@ -84,7 +78,7 @@ internal static class RingLayout
     internal const int LeastRing = 4096;
     internal const int MostRing = 1 << 24;
 
-    /// <summary>A state of either side: the connection is closed.</summary>
+    /// <summary>In <see cref="DaemonState"/>: the connection is closed.</summary>
     internal const uint Closed = 1;
 
     /// <summary>Whether a ring may have so many bytes.</summary>

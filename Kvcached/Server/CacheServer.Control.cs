@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using Kvcached.Devices;
 using Kvcached.Engine;
 using Kvcached.Kernels;
 using Kvcached.Memory;
@@ -59,13 +60,14 @@ internal sealed partial class CacheServer
     public (LaneMessage Lane, SafeHandle[] Descriptors) OpenLane(ClientSession session, OpenLaneMessage request)
     {
         KvCacheOptions.Check("lanes", session.Lanes.Count + 1, 1, _options.MaxLanes, 1);
-        var options = new KvLaneOptions { Depth = request.Depth, MaxBatch = request.MaxBatch, MaxLayouts = request.MaxLayouts, MaxPages = request.MaxPages };
+        var options = new KvLaneOptions { Depth = request.Depth, MaxBatch = request.MaxBatch, MaxLayouts = request.MaxLayouts, MaxPages = request.MaxPages, Windows = request.PoolAddress != 0 };
         options.Validate();
         session.CheckLane(options);
         KvCacheOptions.Check("Depth × MaxBatch × MaxLayouts", (long)options.Depth * options.MaxBatch * options.MaxLayouts, 1, ServerOptions.MaxLaneViews, 1);
         KvCacheOptions.Check("bytes of page tables", options.MaxPages == 0 ? 0 : PageTableRing.BytesOf(options), 0, ServerOptions.MaxPageTableBytes, 1);
+        KvCacheOptions.Check("poolAddress", request.PoolAddress, 0, long.MaxValue - _options.PoolBytes, Environment.SystemPageSize);
         var (begin, end) = session.Areas.CreateTimelines(session.Lanes.Count, _host.Engine.NextLaneReached(TimelineKind.Begin), _host.Engine.NextLaneReached(TimelineKind.End));
-        var lane = _host.OpenLane(session.Client, options, begin, end);
+        var lane = _host.OpenLane(session.Client, options, begin, end, (ulong)request.PoolAddress);
         session.AddLane(lane);
         var message = new LaneMessage
         {
@@ -74,9 +76,10 @@ internal sealed partial class CacheServer
             FirstStep = lane.Begun + 1,
             ViewBytes = lane.ViewRing.Bytes,
             PageTableBytes = lane.PageTables?.Memory.Bytes ?? 0,
+            WindowBytes = lane.Windows?.Memory.Bytes ?? 0,
         };
-        SafeHandle views = _device.DescriptorOf(lane.ViewRing);
-        return (message, lane.PageTables is { } tables ? [views, _device.DescriptorOf(tables.Memory)] : [views]);
+        DeviceMemory?[] shared = [lane.ViewRing, lane.PageTables?.Memory, lane.Windows?.Memory];
+        return (message, [.. shared.OfType<DeviceMemory>().Select(_device.DescriptorOf)]);
     }
 
     public void Compact() => _host.Engine.Compact();

@@ -50,11 +50,11 @@ internal sealed class ClientCommands(CacheEngine engine, ClientState client, int
     /// <summary>Does what a record asks for.</summary>
     /// <param name="kind">Its kind.</param>
     /// <param name="body">Its body, in memory that no client can write.</param>
-    /// <param name="transferred">Of a transfer: the answer.</param>
+    /// <param name="answer">Of a record with a ticket: the answer.</param>
     /// <exception cref="ProtocolException">The record asks for what cannot be.</exception>
-    public CommandOutcome Execute(SubmissionKind kind, ReadOnlySpan<byte> body, out TransferredRecord transferred)
+    public CommandOutcome Execute(SubmissionKind kind, ReadOnlySpan<byte> body, out TicketRecord? answer)
     {
-        transferred = default;
+        answer = null;
         try
         {
             switch (kind)
@@ -74,7 +74,19 @@ internal sealed class ClientCommands(CacheEngine engine, ClientState client, int
                     Commit(Read<SequenceRecord>(body, kind));
                     break;
                 case SubmissionKind.Transfer:
-                    transferred = Transfer(Read<TransferRecord>(body, kind));
+                    answer = Transfer(Read<TransferRecord>(body, kind));
+                    break;
+                case SubmissionKind.OpenWindow:
+                    var opened = Read<SequenceRecord>(body, kind);
+                    engine.Sequences.OpenWindow(client, Find(opened.Slot), opened.Value);
+                    break;
+                case SubmissionKind.CloseWindow:
+                    var closed = Read<SequenceRecord>(body, kind);
+                    engine.Sequences.CloseWindow(client, Find(closed.Slot), closed.Value);
+                    break;
+                case SubmissionKind.MeasureWindow:
+                    var measured = Read<WindowRecord>(body, kind);
+                    answer = new TicketRecord { Ticket = measured.Ticket, Count = engine.Sequences.WindowBytes(client, Find(measured.Slot), measured.Layout) };
                     break;
                 default:
                     throw new ProtocolException($"There is no record of kind {(uint)kind}.");
@@ -185,15 +197,18 @@ internal sealed class ClientCommands(CacheEngine engine, ClientState client, int
         engine.Sequences.Commit(client, handle, Math.Min(record.Value, sequence.BegunTokens - sequence.CommittedTokens));
     }
 
-    private TransferredRecord Transfer(in TransferRecord record)
+    private TicketRecord Transfer(in TransferRecord record)
     {
         if (record.Kind > (uint)TransferKind.RestoreOrder || record.Most < 0)
         {
             throw new ProtocolException($"There is no transfer of kind {record.Kind} and {record.Most} blocks.");
         }
 
-        var blocks = engine.Transfers.Run((TransferKind)record.Kind, FindLane(record.Lane), Find(record.Slot), record.Most);
-        return new TransferredRecord { Ticket = record.Ticket, Blocks = blocks };
+        return new TicketRecord
+        {
+            Ticket = record.Ticket,
+            Count = engine.Transfers.Run((TransferKind)record.Kind, FindLane(record.Lane), Find(record.Slot), record.Most),
+        };
     }
 
     private static void CheckCount(int count)

@@ -82,7 +82,7 @@ internal sealed class ClientSession : IDisposable
         var served = 0;
         for (; served < most && TryTake(out var kind, out var bytes); served++)
         {
-            var outcome = _commands.Execute(kind, _record.AsSpan(0, bytes), out var transferred);
+            var outcome = _commands.Execute(kind, _record.AsSpan(0, bytes), out var ticket);
             if (outcome != CommandOutcome.Done)
             {
                 (_heldKind, _heldBytes) = (kind, bytes);
@@ -98,9 +98,9 @@ internal sealed class ClientSession : IDisposable
                 Answer(lane);
             }
 
-            if (kind == SubmissionKind.Transfer)
+            if (ticket is { } answer)
             {
-                Complete(CompletionKind.Transfer, in transferred);
+                Complete(CompletionKind.Ticket, in answer);
             }
         }
 

@@ -40,7 +40,7 @@ internal static class ModelCommand
     private static RunMonitor Decode(CpuDevice device, DemoModel model, string socket, ModelTask task)
     {
         using var cache = KvCache.ConnectAsync(device, socket, new KvConnectOptions { Tenant = task.Tenant, Name = task.Tenant }).GetAwaiter().GetResult();
-        var served = new PagedKvOptions { Pool = default, ColdBytes = 0, IsServed = true };
+        var served = new PagedKvOptions { Pool = default, ColdBytes = 0, IsServed = true, HasWindows = task.HasWindows };
         using var kv = new PagedKv(cache, model.Shape, model.Schedule, served);
         using var run = new DecodeRun(device, model.Schedule, model.Transformer, kv, model.Evicting);
         var monitor = new RunMonitor("evicting", model.Schedule.Steps.Count, new MessageDisplay(), task.ManagedWindowSteps);

@@ -21,6 +21,9 @@ internal sealed record ModelTask
     /// <summary>KV bytes that the sequences of a step may hold together.</summary>
     public required long BatchBytes { get; init; }
 
+    /// <summary>Whether its kernels run on contiguous windows.</summary>
+    public bool HasWindows { get; init; }
+
     /// <summary>Threads that run its kernels.</summary>
     public required int Workers { get; init; }
 

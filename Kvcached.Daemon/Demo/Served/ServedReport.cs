@@ -33,6 +33,9 @@ internal sealed record ServedReport
 
     public required long CompactedBlocks { get; init; }
 
+    /// <summary>Copied from blocks to contiguous windows: 0 without them.</summary>
+    public required long GatheredBytes { get; init; }
+
     /// <summary>Most KV bytes that each model's live sequences hold together, summed.</summary>
     public required long NeededBytes { get; init; }
 

@@ -50,6 +50,7 @@ internal sealed class ServedRunner(IReadOnlyList<ModelShape> shapes, DemoOptions
                 ReloadedBlocks = status.Totals.ReloadedBlocks,
                 MovedBlocks = status.Totals.MovedBlocks,
                 CompactedBlocks = status.Totals.CompactedBlocks,
+                GatheredBytes = status.Totals.BytesGathered,
                 NeededBytes = neededBytes,
                 PoolBytes = status.PoolBytes,
                 ManagedBytes = ManagedBytes,
@@ -77,8 +78,9 @@ internal sealed class ServedRunner(IReadOnlyList<ModelShape> shapes, DemoOptions
             Requests = requests[i],
             MaxBatch = options.MaxBatch,
 
-            // Two fifths of the pool: a batch and the one before it, of every model, fit together.
-            BatchBytes = liveBytes / 3 * 2 / 5 / shapes.Count,
+            // A batch and the one before it, of every model, fit together: two fifths of the pool, or a sixth beside windows, which have up to twice the bytes of blocks.
+            BatchBytes = (options.HasWindows ? liveBytes / 3 / 6 : liveBytes / 3 * 2 / 5) / shapes.Count,
+            HasWindows = options.HasWindows,
             Workers = Math.Max(1, Environment.ProcessorCount / shapes.Count),
             ManagedWindowSteps = options.ManagedWindowSteps,
         })];

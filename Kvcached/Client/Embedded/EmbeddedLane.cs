@@ -36,7 +36,7 @@ internal sealed class EmbeddedLane(EmbeddedCache cache, LaneState state, DeviceT
     private WindowRing WindowsOf(int layout)
     {
         CheckLayout(layout);
-        return State.Windows ?? throw new KvException(KvError.InvalidArgument, "The lane was opened without windows.");
+        return State.Windows ?? throw NoWindows();
     }
 
     private void CheckLayout(int layout) => KvCacheOptions.Check(nameof(layout), layout, 0, State.MaxLayouts - 1, 1);

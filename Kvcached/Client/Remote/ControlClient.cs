@@ -90,12 +90,13 @@ internal sealed class ControlClient : IDisposable
         return descriptor;
     }
 
-    /// <summary>Looks, without waiting, whether the daemon has closed the connection or said goodbye.</summary>
-    public bool IsClosed()
+    /// <summary>Looks whether the daemon has closed the connection or said goodbye.</summary>
+    /// <param name="patience">How long to wait for either, at most.</param>
+    public bool IsClosed(TimeSpan patience)
     {
         try
         {
-            while (Reason is null && _socket.Poll(TimeSpan.Zero, SelectMode.SelectRead))
+            while (Reason is null && _socket.Poll(patience, SelectMode.SelectRead))
             {
                 if (Receive() is GoodbyeMessage)
                 {

@@ -18,6 +18,9 @@ internal sealed class DaemonLink : IDisposable
     private static readonly TimeSpan _stopSuspicion = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan _silenceLimit = TimeSpan.FromSeconds(20);
 
+    /// <summary>How long the reason of a daemon that has closed the connection is waited for.</summary>
+    private static readonly TimeSpan _reasonPatience = TimeSpan.FromMilliseconds(300);
+
     private readonly Lock _controlLock = new();
     private readonly ControlClient _control;
     private readonly ISharingDevice _device;
@@ -85,13 +88,19 @@ internal sealed class DaemonLink : IDisposable
     {
         lock (_controlLock)
         {
-            var reply = _control.Ask<LaneMessage>(new OpenLaneMessage { Depth = options.Depth, MaxBatch = options.MaxBatch, MaxLayouts = options.MaxLayouts, MaxPages = options.MaxPages });
-            var views = Keep(_device.Import(_control.TakeDescriptor(), reply.ViewBytes, MemoryKind.Device, SharedAccess.ReadOnlyForOthers, $"views of lane {reply.Lane}"));
-            var tables = reply.PageTableBytes == 0
-                ? null
-                : Keep(_device.Import(_control.TakeDescriptor(), reply.PageTableBytes, MemoryKind.Device, SharedAccess.ReadOnlyForOthers, $"page tables of lane {reply.Lane}"));
+            var reply = _control.Ask<LaneMessage>(new OpenLaneMessage
+            {
+                Depth = options.Depth,
+                MaxBatch = options.MaxBatch,
+                MaxLayouts = options.MaxLayouts,
+                MaxPages = options.MaxPages,
+                PoolAddress = options.Windows ? (long)Pool.Address : 0,
+            });
+            var views = ImportOfLane(reply.ViewBytes, $"views of lane {reply.Lane}");
+            var tables = options.MaxPages > 0 ? ImportOfLane(reply.PageTableBytes, $"page tables of lane {reply.Lane}") : null;
+            var windows = options.Windows ? ImportOfLane(reply.WindowBytes, $"windows of lane {reply.Lane}") : null;
             var (begin, end) = _areas.ImportTimelines((int)reply.Lane);
-            return (reply, new RemoteLaneMemory(Keep(begin), Keep(end), views, tables));
+            return (reply, new RemoteLaneMemory(Keep(begin), Keep(end), views, tables, windows));
         }
     }
 
@@ -185,9 +194,11 @@ internal sealed class DaemonLink : IDisposable
         _areas.Dispose();
     }
 
+    private DeviceMemory ImportOfLane(long bytes, string label) => Keep(_device.Import(_control.TakeDescriptor(), bytes, MemoryKind.Device, SharedAccess.ReadOnlyForOthers, label));
+
     private void Look(long now)
     {
-        if (IsControlClosed())
+        if (IsControlClosed(TimeSpan.Zero))
         {
             throw Lose("its process has ended, or it has closed the connection");
         }
@@ -214,7 +225,7 @@ internal sealed class DaemonLink : IDisposable
         }
     }
 
-    private bool IsControlClosed()
+    private bool IsControlClosed(TimeSpan patience)
     {
         // Somebody who waits for a reply finds out by himself.
         if (!_controlLock.TryEnter())
@@ -224,7 +235,7 @@ internal sealed class DaemonLink : IDisposable
 
         try
         {
-            return _control.IsClosed();
+            return _control.IsClosed(patience);
         }
         finally
         {
@@ -236,7 +247,8 @@ internal sealed class DaemonLink : IDisposable
     {
         if (_lost is null)
         {
-            _ = IsControlClosed();
+            // Its memory says so before the socket does, by which the reason comes.
+            _ = IsControlClosed(_areas.IsClosed ? _reasonPatience : TimeSpan.Zero);
             _lost = _control.Reason is { } reason ? $"The daemon has disconnected this client: {reason}." : $"The daemon is lost: {how}.";
         }
 

@@ -75,11 +75,38 @@ internal sealed partial class RemoteCache
         }
     }
 
-    internal override void OpenWindow(SequenceHandle handle, int layout) => throw NoWindows();
+    internal override void OpenWindow(SequenceHandle handle, int layout)
+    {
+        lock (_lock)
+        {
+            var sequence = FindWithLayout(handle, layout);
+            Windows.CheckIsClosed(sequence.OpenWindows, layout, _models[sequence.Model].WindowTokens[layout], sequence.Id);
+            Send(SubmissionKind.OpenWindow, new SequenceRecord { Slot = (uint)sequence.Slot, Value = layout });
+            sequence.OpenWindows |= 1UL << layout;
+        }
+    }
 
-    internal override void CloseWindow(SequenceHandle handle, int layout) => throw NoWindows();
+    internal override void CloseWindow(SequenceHandle handle, int layout)
+    {
+        lock (_lock)
+        {
+            var sequence = FindWithLayout(handle, layout);
+            Windows.CheckIsOpen(sequence.OpenWindows, layout, sequence.Id);
+            Send(SubmissionKind.CloseWindow, new SequenceRecord { Slot = (uint)sequence.Slot, Value = layout });
+            sequence.OpenWindows &= ~(1UL << layout);
+        }
+    }
 
-    internal override long WindowBytes(SequenceHandle handle, int layout) => throw NoWindows();
+    internal override long WindowBytes(SequenceHandle handle, int layout)
+    {
+        lock (_lock)
+        {
+            var sequence = FindWithLayout(handle, layout);
+            Windows.CheckIsOpen(sequence.OpenWindows, layout, sequence.Id);
+            Send(SubmissionKind.MeasureWindow, new WindowRecord { Slot = (uint)sequence.Slot, Layout = layout, Ticket = ++_tickets });
+            return Await(_tickets);
+        }
+    }
 
     internal override int Transfer(TransferKind kind, KvLane lane, SequenceHandle handle, int most)
     {
@@ -88,16 +115,8 @@ internal sealed partial class RemoteCache
         {
             var sequence = FindAnswered(handle);
             var own = lane is RemoteLane remote && remote.Cache == this ? remote : throw ForeignLane();
-            var ticket = ++_tickets;
-            Send(SubmissionKind.Transfer, new TransferRecord { Lane = own.Number, Slot = (uint)sequence.Slot, Kind = (uint)kind, Most = most, Ticket = ticket });
-            ReadAnswers();
-            while (_transferred.Ticket != ticket)
-            {
-                _link.Pause();
-                ReadAnswers();
-            }
-
-            return _transferred.Blocks;
+            Send(SubmissionKind.Transfer, new TransferRecord { Lane = own.Number, Slot = (uint)sequence.Slot, Kind = (uint)kind, Most = most, Ticket = ++_tickets });
+            return (int)Await(_tickets);
         }
     }
 
@@ -160,12 +179,17 @@ internal sealed partial class RemoteCache
                 throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} is of another model than the batch's first.");
             }
 
+            if (sequence.OpenWindows != 0 && !lane.HasWindows)
+            {
+                throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} has a window; the lane was opened without windows.");
+            }
+
             CheckPages(lane, sequence, item.NewTokens);
             sequence.Batch = _batches;
             model = sequence.Model;
         }
 
-        var layouts = _models[model].Length;
+        var layouts = _models[model].Shapes.Length;
         return layouts <= lane.MaxLayouts
             ? model
             : throw new KvException(KvError.InvalidArgument, $"The model has {layouts} layouts; the lane has views for {lane.MaxLayouts}.");
@@ -178,7 +202,7 @@ internal sealed partial class RemoteCache
             return;
         }
 
-        foreach (ref readonly var shape in _models[sequence.Model].AsSpan())
+        foreach (ref readonly var shape in _models[sequence.Model].Shapes.AsSpan())
         {
             var pages = (sequence.Tokens + newTokens + (1 << (int)shape.TokensPerBlockShift) - 1) >> (int)shape.TokensPerBlockShift;
             if (shape.PageShift != 0 && pages > lane.MaxPages)
@@ -186,6 +210,13 @@ internal sealed partial class RemoteCache
                 throw new KvException(KvError.InvalidArgument, $"Sequence {sequence.Id} would have {pages} pages; a page table of the lane holds {lane.MaxPages}.");
             }
         }
+    }
+
+    private RemoteSequence FindWithLayout(SequenceHandle handle, int layout)
+    {
+        var sequence = FindAnswered(handle);
+        KvCacheOptions.Check(nameof(layout), layout, 0, _models[sequence.Model].Shapes.Length - 1, 1);
+        return sequence;
     }
 
     /// <summary>The sequence, with what the daemon has told read.</summary>

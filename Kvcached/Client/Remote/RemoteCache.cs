@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Engine;
 using Kvcached.Kernels;
+using Kvcached.Kernels.Cpu;
 using Kvcached.Protocol;
 using Kvcached.Sequences;
 
@@ -9,7 +10,7 @@ namespace Kvcached;
 
 /// <summary>
 /// A cache that a daemon has, used by this process beside others: commands go through a ring, kernels run here on the pool that all share. Nothing here waits for the
-/// daemon but what has to return its answer: opening things, statistics, and transfers that are counted.
+/// daemon but what has to return its answer: opening things, statistics, transfers that are counted, and the bytes of windows.
 /// </summary>
 internal sealed partial class RemoteCache : KvCache
 {
@@ -20,13 +21,13 @@ internal sealed partial class RemoteCache : KvCache
     private readonly DaemonLink _link;
     private readonly RemoteSequences _sequences;
     private readonly List<RemoteLane> _lanes = [];
-    private readonly List<KvShape[]> _models = [];
+    private readonly List<RemoteModel> _models = [];
 
     /// <summary>What the daemon tells is short.</summary>
     private readonly byte[] _record = new byte[64];
     private ulong _batches;
     private ulong _tickets;
-    private TransferredRecord _transferred;
+    private TicketRecord _answer;
     private bool _closed;
 
     public RemoteCache(ISharingDevice device, DaemonLink link)
@@ -77,18 +78,29 @@ internal sealed partial class RemoteCache : KvCache
         lock (_lock)
         {
             ThrowIfClosed();
-            if (lane.Find(number) is not { } step || number + (ulong)lane.Depth <= lane.Begun)
-            {
-                throw new KvException(KvError.InvalidArgument, $"Step {number} is not one of the lane's last {lane.Depth}.");
-            }
-
-            var shapes = _models[step.Model];
-            KvCacheOptions.Check(nameof(layout), layout, 0, shapes.Length - 1, 1);
-            return shapes[layout].PageShift != 0;
+            return ShapeOf(FindStep(lane, number), layout).PageShift != 0;
         }
     }
 
-    internal static KvException NoWindows() => new(KvError.NotSupported, "A daemon's clients have no contiguous windows.");
+    /// <summary>What the kernel needs to know that copies from windows to blocks of a step, but for where the windows lie.</summary>
+    public WindowArguments WindowArguments(RemoteLane lane, ulong number, int layout)
+    {
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            var step = FindStep(lane, number);
+            var shape = ShapeOf(step, layout);
+            return new WindowArguments
+            {
+                Views = lane.ViewsAddress(number, layout),
+                Entries = EntriesAddress,
+                Pool = PoolAddress,
+                Block = shape,
+                Window = WindowShape.Of(shape),
+                Batch = (uint)step.Count,
+            };
+        }
+    }
 
     internal override int RegisterModel(string name, KvLayout[] layouts, KvShape[] shapes)
     {
@@ -97,10 +109,10 @@ internal sealed partial class RemoteCache : KvCache
         {
             while (_models.Count <= (int)reply.Model)
             {
-                _models.Add([]);
+                _models.Add(default);
             }
 
-            _models[(int)reply.Model] = shapes;
+            _models[(int)reply.Model] = new RemoteModel(shapes, KvLayout.WindowsOf(layouts));
         }
 
         return (int)reply.Model;
@@ -108,16 +120,12 @@ internal sealed partial class RemoteCache : KvCache
 
     private protected override KvLane OpenLaneCore(KvLaneOptions options)
     {
-        if (options.Windows)
-        {
-            throw NoWindows();
-        }
-
+        var storeWindows = options.Windows ? Device.LoadKernel(CpuKernelLibrary.StoreWindows) : null;
         lock (_lock)
         {
             ThrowIfClosed();
             var (reply, memory) = _link.OpenLane(options);
-            var lane = new RemoteLane(this, reply.Lane, options, reply.FirstStep, memory);
+            var lane = new RemoteLane(this, reply.Lane, options, reply.FirstStep, memory, storeWindows);
             _lanes.Add(lane);
             return lane;
         }
@@ -153,6 +161,31 @@ internal sealed partial class RemoteCache : KvCache
         _link.Send(kind, MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in record)));
     }
 
+    /// <summary>Waits for the answer to a record with a ticket.</summary>
+    private long Await(ulong ticket)
+    {
+        ReadAnswers();
+        while (_answer.Ticket != ticket)
+        {
+            _link.Pause();
+            ReadAnswers();
+        }
+
+        return _answer.Count;
+    }
+
+    private static RemoteStep FindStep(RemoteLane lane, ulong number) =>
+        lane.Find(number) is { } step && number + (ulong)lane.Depth > lane.Begun
+            ? step
+            : throw new KvException(KvError.InvalidArgument, $"Step {number} is not one of the lane's last {lane.Depth}.");
+
+    private KvShape ShapeOf(RemoteStep step, int layout)
+    {
+        var shapes = _models[step.Model].Shapes;
+        KvCacheOptions.Check(nameof(layout), layout, 0, shapes.Length - 1, 1);
+        return shapes[layout];
+    }
+
     /// <summary>Reads what the daemon has told.</summary>
     private void ReadAnswers()
     {
@@ -165,9 +198,9 @@ internal sealed partial class RemoteCache : KvCache
                 var status = (KvStepStatus)record.Status;
                 _lanes[(int)record.Lane].Answer(record.Number, status)?.Answer(status == KvStepStatus.Accepted);
             }
-            else if (kind == CompletionKind.Transfer)
+            else if (kind == CompletionKind.Ticket)
             {
-                _transferred = MemoryMarshal.Read<TransferredRecord>(body);
+                _answer = MemoryMarshal.Read<TicketRecord>(body);
             }
         }
     }
@@ -180,3 +213,6 @@ internal sealed partial class RemoteCache : KvCache
         }
     }
 }
+
+/// <summary>A registered model: strides of its layouts, and their sliding windows.</summary>
+internal readonly record struct RemoteModel(KvShape[] Shapes, int[] WindowTokens);

@@ -15,15 +15,17 @@ internal sealed class RemoteLane : KvLane
     private readonly DeviceTimeline _end;
     private readonly DeviceMemory _views;
     private readonly PageTableRing? _pageTables;
+    private readonly WindowRing? _windows;
     private readonly KvLaneOptions _options;
     private readonly RemoteStep[] _steps;
 
-    public RemoteLane(RemoteCache cache, uint number, KvLaneOptions options, ulong firstStep, RemoteLaneMemory memory)
+    public RemoteLane(RemoteCache cache, uint number, KvLaneOptions options, ulong firstStep, RemoteLaneMemory memory, DeviceKernel? storeWindows)
         : base(cache, memory.Begin, memory.End)
     {
         (_cache, Number, _options) = (cache, number, options);
         (_begin, _end, _views) = (memory.Begin, memory.End, memory.Views);
         _pageTables = memory.PageTables is null ? null : new PageTableRing(options, memory.PageTables, kernel: null);
+        _windows = memory.Windows is null ? null : new WindowRing(options, memory.Windows, cache.PoolAddress, storeWindows, gathering: null);
         _steps = new RemoteStep[options.Depth + 1];
         for (var i = 0; i < _steps.Length; i++)
         {
@@ -40,6 +42,8 @@ internal sealed class RemoteLane : KvLane
     public int MaxLayouts => _options.MaxLayouts;
 
     public int MaxPages => _options.MaxPages;
+
+    public bool HasWindows => _windows is not null;
 
     /// <summary>Number among the client's lanes.</summary>
     public uint Number { get; }
@@ -100,7 +104,7 @@ internal sealed class RemoteLane : KvLane
 
     internal override ulong ViewsAddress(ulong step, int layout)
     {
-        KvCacheOptions.Check(nameof(layout), layout, 0, MaxLayouts - 1, 1);
+        CheckLayout(layout);
         return _views.Address + (ulong)LaneState.RingOffset(step, layout, Depth, MaxBatch, MaxLayouts);
     }
 
@@ -108,15 +112,27 @@ internal sealed class RemoteLane : KvLane
         ? tables.TableOf(step, layout)
         : throw new KvException(KvError.InvalidArgument, $"The lane was opened with MaxPages 0, or layout {layout} was registered without PageTable.");
 
-    internal override ulong WindowsAddress(ulong step, int layout) => throw RemoteCache.NoWindows();
+    internal override ulong WindowsAddress(ulong step, int layout) => WindowsOf(layout).AddressesOf(step, layout);
 
-    internal override void StoreWindows(ulong step, int layout, CommandList commands) => throw RemoteCache.NoWindows();
+    internal override void StoreWindows(ulong step, int layout, CommandList commands)
+    {
+        ArgumentNullException.ThrowIfNull(commands);
+        WindowsOf(layout).Store(commands, step, layout, _cache.WindowArguments(this, step, layout));
+    }
 
     private protected override KvStepStatus Begin(ReadOnlySpan<KvStepItem> batch, out ulong number) => _cache.Begin(this, batch, out number);
+
+    private WindowRing WindowsOf(int layout)
+    {
+        CheckLayout(layout);
+        return _windows ?? throw NoWindows();
+    }
+
+    private void CheckLayout(int layout) => KvCacheOptions.Check(nameof(layout), layout, 0, MaxLayouts - 1, 1);
 }
 
 /// <summary>What a lane shares with the daemon.</summary>
-internal readonly record struct RemoteLaneMemory(DeviceTimeline Begin, DeviceTimeline End, DeviceMemory Views, DeviceMemory? PageTables);
+internal readonly record struct RemoteLaneMemory(DeviceTimeline Begin, DeviceTimeline End, DeviceMemory Views, DeviceMemory? PageTables, DeviceMemory? Windows);
 
 /// <summary>A step that has been sent: reused every depth steps.</summary>
 internal sealed class RemoteStep(int maxBatch)

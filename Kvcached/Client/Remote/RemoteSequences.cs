@@ -80,6 +80,9 @@ internal sealed class RemoteSequence(int slot)
     /// <summary>Whether a refused step marks the sequence, as far as the daemon has answered.</summary>
     public bool IsRefused { get; private set; }
 
+    /// <summary>Layouts whose window is open.</summary>
+    public ulong OpenWindows { get; set; }
+
     /// <summary>The batch that last named the sequence: none names it twice.</summary>
     public ulong Batch { get; set; }
 
@@ -91,7 +94,7 @@ internal sealed class RemoteSequence(int slot)
         (Id, Model, IsOpen) = (id, model, true);
         _tokens = Tokens = Committed = _first = _actCount = 0;
         _isRefused = IsRefused = false;
-        Batch = 0;
+        Batch = OpenWindows = 0;
     }
 
     public void Close() => IsOpen = false;
