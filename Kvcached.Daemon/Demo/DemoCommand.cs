@@ -32,7 +32,7 @@ internal static class DemoCommand
 
     private static readonly Option<int?> Processes = new("--processes")
     {
-        Description = $"Serve this many models, a process each, by a daemon (1 to {ModelShape.Variants.Count}). Not with --pool or --models.",
+        Description = $"Serve this many models, a process each, by a daemon (1 to {ModelShape.Variants.Count}). Not with --pool, --models or --contiguous-windows.",
         HelpName = "count",
         CustomParser = result => ParseCount(result, "--processes", 1, ModelShape.Variants.Count),
     };
@@ -90,9 +90,9 @@ internal static class DemoCommand
                 Generate = parse.GetValue(Generate),
             },
         };
-        if (processes is not null && (options.Pool is not null || options.SecondModel is not null))
+        if (processes is not null && (options.Pool is not null || options.SecondModel is not null || options.HasWindows))
         {
-            throw new UsageException("--processes serves models of its own on a pool of a third of what they need; leave --pool and --models out.");
+            throw new UsageException("--processes serves models of its own on a pool of a third of what they need; leave --pool, --models and --contiguous-windows out.");
         }
 
         var json = parse.GetValue(Json);

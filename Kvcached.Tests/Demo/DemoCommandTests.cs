@@ -41,11 +41,12 @@ public class DemoCommandTests
     [Theory]
     [InlineData("--models", "2")]
     [InlineData("--pool", "64MiB")]
+    [InlineData("--contiguous-windows")]
     public void Processes_have_models_and_a_pool_of_their_own(params string[] others)
     {
         var invocation = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
         var error = Assert.Throws<UsageException>(() => DemoCommand.Create().Parse(["--processes", "2", .. others]).Invoke(invocation));
-        Assert.Contains("leave --pool and --models out", error.Message, StringComparison.Ordinal);
+        Assert.Contains("leave --pool, --models and --contiguous-windows out", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
