@@ -11,8 +11,8 @@ namespace Kvcached.Engine;
 internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMaker room, Windows windows)
 {
     private readonly StepPublisher _publisher = new(state, loop, windows);
+    private readonly StepMeasure _measure = new(state, windows);
     private readonly Reservations _reservations = new();
-    private long[] _blocksByLayout = [];
 
     /// <summary>Tries to commit the lane's next step.</summary>
     /// <returns>Accepted, Busy (not committed: try again when points have been observed), NeverFits or NoRoom (the step is not committed: refuse it).</returns>
@@ -21,7 +21,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         state.Plan++;
         room.BeginPlan(sparesOwn: false);
         _reservations.Clear();
-        if (!TryMeasure(step, out var demand) || NeverFits(lane.Client, demand))
+        if (!_measure.TryMeasure(step, out var demand) || _measure.NeverFits(lane.Client, demand))
         {
             return KvStepStatus.NeverFits;
         }
@@ -51,7 +51,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             }
 
             // Blocks of its own that were in the way come back with it.
-            isOverPinned = room.TookOwn && !(TryMeasure(step, out demand) && state.CanPin(lane.Client, demand.NewlyPinned, demand.NewlyPinnedRows));
+            isOverPinned = room.TookOwn && !(_measure.TryMeasure(step, out demand) && state.CanPin(lane.Client, demand.NewlyPinned, demand.NewlyPinnedRows));
         }
 
         if (isOverPinned || !TryReserve(lane, step, demand.NewlyPinned))
@@ -114,114 +114,6 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         return state.Counters.EvictedBlocks > evicted || state.IsAnythingUnderWay(lane.Client) || (isLeft && state.IsAnythingUnderWay());
     }
 
-    /// <summary>What a step needs.</summary>
-    /// <returns>False if that is more than the pool has: what is measured is not all, then.</returns>
-    private bool TryMeasure(StepRecord step, out Demand demand)
-    {
-        demand = default;
-        _blocksByLayout.AsSpan().Clear();
-        foreach (ref var item in step.Batch)
-        {
-            var sequence = state.Sequences[item.Sequence.Index];
-            if (sequence.Refused)
-            {
-                continue;
-            }
-
-            sequence.Plan = state.Plan;
-            var layouts = state.Models[sequence.Model].Layouts;
-            if (!sequence.IsLive)
-            {
-                demand.NewlyPinned += sequence.ResidentBytes;
-                demand.NewlyPinnedRows += sequence.RowBytes;
-            }
-
-            for (var r = 0; r < layouts.Length; r++)
-            {
-                MeasureRow(sequence, r, item.NewTokens, layouts[r], ref demand);
-                var fits = !Windows.IsOpen(item.Windows, r) || TryMeasureWindow(sequence, r, item.NewTokens, layouts[r], ref demand);
-                if (!fits || demand.Bytes > state.Options.Pool.Bytes)
-                {
-                    return false;
-                }
-            }
-        }
-
-        return true;
-    }
-
-    private void MeasureRow(SequenceState sequence, int r, int newTokens, in ModelLayout layout, ref Demand demand)
-    {
-        var row = sequence.Rows[r];
-        ShowFrom(row, layout.FirstVisibleBlock(sequence.Tokens, newTokens));
-        var count = layout.BlocksFor(sequence.Tokens + newTokens);
-        var newBytes = (row.Missing + count - row.Count) * layout.BlockBytes;
-        demand.NewBytes += newBytes;
-        demand.Growth += newBytes;
-        demand.NewlyPinned += newBytes;
-        demand.Bytes += (count - row.FirstVisible) * layout.BlockBytes;
-        demand.MaxRowEntries = Math.Max(demand.MaxRowEntries, count);
-        demand.RowBytes += RowHeap.BytesOf(RowHeap.CapacityFor(count));
-        if (NeedsFreshRow(sequence, row, count))
-        {
-            demand.NewlyPinnedRows += RowHeap.BytesOf(RowHeap.CapacityFor(count));
-        }
-
-        CountBlocks(layout.PoolLayout, count - row.FirstVisible);
-    }
-
-    /// <summary>What a window needs: as if it did not grow in place, and its bytes went back where no point keeps them.</summary>
-    /// <returns>False if the pool has no run as long.</returns>
-    private bool TryMeasureWindow(SequenceState sequence, int r, int newTokens, in ModelLayout layout, ref Demand demand)
-    {
-        var window = sequence.Rows[r].Window!;
-        var order = windows.OrderFor(layout, sequence.Tokens + newTokens);
-        if (order < 0)
-        {
-            return false;
-        }
-
-        if (windows.BytesOf(window) < windows.BytesOf(order))
-        {
-            demand.NewBytes += windows.BytesOf(order);
-            demand.Growth += windows.BytesOf(order) - windows.BytesOf(window);
-            demand.NewlyPinned += RuleFaults.Is(RuleFault.WindowNotMeasured) ? 0 : windows.BytesOf(order) - windows.UnpinnedBytesOf(sequence, window);
-        }
-
-        demand.Bytes += Math.Max(windows.BytesOf(order), windows.BytesOf(window));
-        CountBlocks(windows.PoolLayoutOf(state.TenantOf(sequence), order), 1);
-        return true;
-    }
-
-    private void CountBlocks(int poolLayout, int blocks)
-    {
-        if (poolLayout >= _blocksByLayout.Length)
-        {
-            Array.Resize(ref _blocksByLayout, poolLayout + 1);
-        }
-
-        _blocksByLayout[poolLayout] += blocks;
-    }
-
-    /// <summary>Whether a step is larger than the client's share, or than an empty pool or heap.</summary>
-    private bool NeverFits(ClientState client, Demand demand)
-    {
-        var units = 0L;
-        for (var layout = 0; layout < _blocksByLayout.Length; layout++)
-        {
-            if (_blocksByLayout[layout] > 0)
-            {
-                var segments = (_blocksByLayout[layout] + state.Pool.BlocksPerSegment(layout) - 1) / state.Pool.BlocksPerSegment(layout);
-                units += segments << state.Pool.SegmentOrder(layout);
-            }
-        }
-
-        return units > state.Pool.Units.Count
-            || demand.Bytes > client.MaxPinnedBytes
-            || demand.RowBytes > Math.Min(client.MaxPinnedRowBytes, state.Options.Entries.Bytes)
-            || demand.MaxRowEntries > state.Rows.MaxEntries;
-    }
-
     /// <summary>
     /// Gives windows the runs that they need: before any block gets bytes, which could be those that a window grows into. A run stays with its
     /// window should the step turn out Busy: like any other it is given up to whoever needs it.
@@ -258,7 +150,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
             {
                 var row = sequence.Rows[r];
                 var count = layouts[r].BlocksFor(sequence.Tokens + item.NewTokens);
-                if (NeedsFreshRow(sequence, row, count) && !TryReserveRow(lane, row, count))
+                if (StepMeasure.NeedsFreshRow(sequence, row, count) && !TryReserveRow(lane, row, count))
                 {
                     return false;
                 }
@@ -310,25 +202,6 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         return true;
     }
 
-    /// <summary>
-    /// Whether the next publish may not write the row that is there: it is too short, or an entry that a live step's view covers would change (I4).
-    /// </summary>
-    private static bool NeedsFreshRow(SequenceState sequence, SequenceRow row, int count)
-    {
-        if (row.Capacity < count || row.Heap.IsNone)
-        {
-            return count > 0;
-        }
-
-        if (!sequence.IsLive || RuleFaults.Is(RuleFault.CoveredEntryWritten))
-        {
-            return false;
-        }
-
-        var lowest = row.Missing > 0 ? 0 : Math.Min(row.DirtyLow, count > row.Count ? row.Count : int.MaxValue);
-        return lowest < row.Covered;
-    }
-
     private bool TryReserveRow(LaneState lane, SequenceRow row, int entries)
     {
         var capacity = RowHeap.CapacityFor(entries);
@@ -369,33 +242,6 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         return false;
     }
 
-    /// <summary>Moves the first visible block, and counts again what is missing from there on.</summary>
-    private void ShowFrom(SequenceRow row, int first)
-    {
-        first = Math.Min(first, row.Count);
-        if (first == row.FirstVisible)
-        {
-            return;
-        }
-
-        for (var i = row.FirstVisible; i < first; i++)
-        {
-            row.Missing -= state.Blocks[row[i]].IsResident ? 0 : 1;
-        }
-
-        for (var i = first; i < row.FirstVisible; i++)
-        {
-            // Nothing kept the entry of a block that was out of sight.
-            row.Missing += state.Blocks[row[i]].IsResident ? 0 : 1;
-            if (!RuleFaults.Is(RuleFault.WindowLeavesEntry))
-            {
-                row.MarkDirty(i);
-            }
-        }
-
-        row.FirstVisible = first;
-    }
-
     /// <summary>What a step has too little of.</summary>
     private enum Lack
     {
@@ -407,23 +253,5 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
 
         /// <summary>What its tenant may hold.</summary>
         Quota,
-    }
-
-    private struct Demand
-    {
-        /// <summary>Bytes that its tenant holds with it, beyond what it does.</summary>
-        public long Growth;
-
-        /// <summary>Bytes of the pool that the step must get.</summary>
-        public long NewBytes;
-
-        /// <summary>Bytes of pool and heap that the client pins with it, beyond what it does.</summary>
-        public long NewlyPinned;
-        public long NewlyPinnedRows;
-
-        /// <summary>Bytes of pool and heap that its sequences need in all, and the longest row.</summary>
-        public long Bytes;
-        public long RowBytes;
-        public int MaxRowEntries;
     }
 }
