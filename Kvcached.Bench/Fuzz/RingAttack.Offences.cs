@@ -7,6 +7,12 @@ namespace Kvcached.Bench.Fuzz;
 // What breaks the protocol: for certain, or perhaps.
 internal sealed unsafe partial class RingAttack
 {
+    private const string CorruptRing = "The submission ring is corrupt";
+
+    /// <summary>What the daemon must say for the offence: one of these. Empty where something else may have been wrong before.</summary>
+    private string[] _expected = [];
+    private bool _hasEndedAll;
+
     /// <summary>Words that a client may write as it likes, as far as the daemon is concerned.</summary>
     private bool ScribbleHarmlessly()
     {
@@ -109,6 +115,10 @@ internal sealed unsafe partial class RingAttack
         {
             tally.Failure ??= $"Connection {number} was disconnected without a reason.";
         }
+        else if (!_hasEndedAll && _expected.Length > 0 && !Array.Exists(_expected, reason => connection.Reason.Contains(reason, StringComparison.Ordinal)))
+        {
+            tally.Failure ??= $"Connection {number} was disconnected for something else than its offence ({string.Join(" or ", _expected)}): {connection.Reason}";
+        }
         else if (isGone && !_isSuspect)
         {
             tally.Failure ??= $"Connection {number} had kept to the protocol, and was disconnected: {connection.Reason}";
@@ -129,6 +139,7 @@ internal sealed unsafe partial class RingAttack
                 return false;
             }
 
+            _hasEndedAll = true;
             EndAll();
         }
 
@@ -153,13 +164,18 @@ internal sealed unsafe partial class RingAttack
     /// <summary>Breaks the protocol for certain.</summary>
     private void Offend()
     {
+        var wasSuspect = _isSuspect;
+        _isSuspect = true;
         if (random.Next(3) == 0)
         {
             OffendByWords();
-            return;
+        }
+        else
+        {
+            PutOffence();
         }
 
-        PutOffence();
+        _expected = wasSuspect ? [] : _expected;
     }
 
     private void OffendByWords()
@@ -174,48 +190,56 @@ internal sealed unsafe partial class RingAttack
             _ => ("tail far ahead", tail + (1UL << 63)),
         };
         tally.Count($"offence: {name}");
+        _expected = [CorruptRing];
         Store(connection.ClientArea, RingLayout.SubmissionTail, value);
     }
 
+    /// <summary>A record with one thing wrong: all else is as in a valid one, so that no other check catches it.</summary>
     private void PutOffence()
     {
+        const string NoSequence = "There is no sequence in slot";
         var lane = _lanes[0];
+        var slot = TryChoose(out var chosen) ? chosen : -1;
+        Span<int> one = [slot >= 0 ? slot : Slots + 1];
         Span<int> none = [Slots + 1];
-        Span<int> twice = [0, 0];
-        _isSuspect = true;
-        _ = random.Next(18) switch
+        Span<int> twice = [one[0], one[0]];
+
+        // A step may be one too many, too, and a client without sequences names one that is none.
+        var early = lane.HasRoom ? "\0" : "has not ended";
+        var missing = slot >= 0 ? "\0" : NoSequence;
+        _expected = random.Next(18) switch
         {
-            0 => Offence("unknown kind", (SubmissionKind)random.Next(10, int.MaxValue), 8),
-            1 => Offence("body too short", SubmissionKind.Create, 8),
-            2 => Offence("body too long", SubmissionKind.Free, 64),
-            3 => Offence("slot out of range", SubmissionKind.Create, new CreateRecord { Slot = (uint)connection.Welcome!.MaxSequences + (uint)random.Next() }),
-            4 => Offence("no such model", SubmissionKind.Create, new CreateRecord { Slot = Slots + 5, Model = (uint)_blockBytes.Count }),
-            5 => Offence("free of nothing", SubmissionKind.Free, new SequenceRecord { Slot = Slots + 1 }),
-            6 => Offence("negative tokens", SubmissionKind.Truncate, new SequenceRecord { Slot = Existing(), Value = int.MinValue >> random.Next(31) }),
-            7 => Offence("negative commit", SubmissionKind.Commit, new SequenceRecord { Slot = Existing(), Value = -1 }),
-            8 => Offence("no such lane", SubmissionKind.Begin, BeginBody((uint)random.Next(_lanes.Count, int.MaxValue), 1, none, 4)),
-            9 => Offence("no such step", SubmissionKind.Begin, BeginBody(0, random.Next(3) == 0 ? ulong.MaxValue : lane.Next + (ulong)random.Next(1, 100), none, 4)),
-            10 => Offence("empty slot in a step", SubmissionKind.Begin, BeginBody(0, lane.Next, none, 4)),
-            11 => Offence("a sequence twice in a step", SubmissionKind.Begin, BeginBody(0, lane.Next, twice, 4)),
-            12 => Offence("a step of nothing", SubmissionKind.Begin, BeginBody(0, lane.Next, [], 4)),
-            13 => CountMismatch(lane),
-            14 => Offence("no such transfer", SubmissionKind.Transfer, new TransferRecord { Slot = Existing(), Kind = (uint)random.Next(5, int.MaxValue) }),
-            15 => Offence("window of no layout", (SubmissionKind)random.Next(7, 9), new SequenceRecord { Slot = Existing(), Value = random.Next(2) == 0 ? random.Next(1, int.MaxValue) : int.MinValue >> random.Next(31) }),
-            16 => Offence("measure of no window", SubmissionKind.MeasureWindow, new WindowRecord { Slot = Existing(), Layout = random.Next(1, int.MaxValue) }),
+            0 => Offence("unknown kind", (SubmissionKind)random.Next(10, int.MaxValue), 8, "There is no record of kind"),
+            1 => Offence("body too short", SubmissionKind.Create, 8, "Create with 8 bytes"),
+            2 => Offence("body too long", SubmissionKind.Free, new SequenceRecord { Slot = (uint)one[0] }, 64, "Free with 64 bytes"),
+            3 => Offence("slot out of range", SubmissionKind.Create, new CreateRecord { Slot = (uint)connection.Welcome!.MaxSequences + (uint)random.Next() }, "or not below"),
+            4 => Offence("no such model", SubmissionKind.Create, new CreateRecord { Slot = Slots + 5, Model = (uint)_blockBytes.Count }, "There is no model"),
+            5 => Offence("free of nothing", SubmissionKind.Free, new SequenceRecord { Slot = Slots + 1 }, NoSequence),
+            6 => Offence("negative tokens", SubmissionKind.Truncate, new SequenceRecord { Slot = (uint)one[0], Value = int.MinValue >> random.Next(31) }, " tokens.", missing),
+            7 => Offence("negative commit", SubmissionKind.Commit, new SequenceRecord { Slot = (uint)one[0], Value = -1 }, "-1 tokens.", missing),
+            8 => Offence("no such lane", SubmissionKind.Begin, BeginBody((uint)random.Next(_lanes.Count, int.MaxValue), lane.Next, one, 4), "There is no lane"),
+            9 => Offence("no such step", SubmissionKind.Begin, BeginBody(0, random.Next(3) == 0 ? ulong.MaxValue : lane.Next + (ulong)random.Next(1, 100), one, 4), "its next is"),
+            10 => Offence("empty slot in a step", SubmissionKind.Begin, BeginBody(0, lane.Next, none, 4), NoSequence, early),
+            11 => Offence("a sequence twice in a step", SubmissionKind.Begin, BeginBody(0, lane.Next, twice, 4), "stands twice", "the lane takes 1.", early, missing),
+            12 => Offence("a step of nothing", SubmissionKind.Begin, BeginBody(0, lane.Next, [], 4), "A batch of 0 sequences", early),
+            13 => CountMismatch(lane, one),
+            14 => Offence("no such transfer", SubmissionKind.Transfer, new TransferRecord { Slot = (uint)one[0], Kind = (uint)random.Next(5, int.MaxValue) }, "There is no transfer"),
+            15 => Offence("window of no layout", (SubmissionKind)random.Next(7, 9), new SequenceRecord { Slot = (uint)one[0], Value = random.Next(2) == 0 ? random.Next(1, int.MaxValue) : int.MinValue >> random.Next(31) }, "layout is ", missing),
+            16 => Offence("measure of no window", SubmissionKind.MeasureWindow, new WindowRecord { Slot = (uint)one[0], Layout = random.Next(1, int.MaxValue) }, "layout is ", missing),
             _ => BadHeader(),
         };
     }
 
-    private string CountMismatch(HostileLane lane)
+    private string[] CountMismatch(HostileLane lane, ReadOnlySpan<int> one)
     {
-        var length = BeginBody(0, lane.Next, [0], 4);
+        var length = BeginBody(0, lane.Next, one, 4);
         MemoryMarshal.Write(_body.AsSpan(4), uint.MaxValue >> random.Next(31));
         _body[4] |= 2;
-        return Offence("count that does not match", SubmissionKind.Begin, length);
+        return Offence("count that does not match", SubmissionKind.Begin, length, "sequences in a record of");
     }
 
     /// <summary>A header that no record can have, or padding where none belongs.</summary>
-    private string BadHeader()
+    private string[] BadHeader()
     {
         var (name, bytes, kind) = random.Next(5) switch
         {
@@ -247,22 +271,21 @@ internal sealed unsafe partial class RingAttack
         }
 
         tally.Count($"offence: {name}");
-        return name;
+        return place.IsEmpty ? [] : [CorruptRing];
     }
 
-    /// <summary>A slot with a sequence, or one that has none: both are offences with what goes along.</summary>
-    private uint Existing() => TryChoose(out var slot) ? (uint)slot : 0;
+    private string[] Offence<T>(string name, SubmissionKind kind, in T record, params string[] reasons)
+        where T : unmanaged => Offence(name, kind, in record, System.Runtime.CompilerServices.Unsafe.SizeOf<T>(), reasons);
 
-    private string Offence<T>(string name, SubmissionKind kind, in T record)
+    private string[] Offence<T>(string name, SubmissionKind kind, in T record, int length, params string[] reasons)
         where T : unmanaged
     {
         MemoryMarshal.Write(_body, in record);
-        return Offence(name, kind, System.Runtime.CompilerServices.Unsafe.SizeOf<T>());
+        return Offence(name, kind, length, reasons);
     }
 
-    private string Offence(string name, SubmissionKind kind, int length)
-    {
-        Put($"offence: {name}", kind, _body.AsSpan(0, length));
-        return name;
-    }
+    /// <summary>Puts the record that lies in the body.</summary>
+    /// <returns>What the daemon must say, if it is to read it.</returns>
+    private string[] Offence(string name, SubmissionKind kind, int length, params string[] reasons) =>
+        Put($"offence: {name}", kind, _body.AsSpan(0, length)) ? reasons : [];
 }
