@@ -43,12 +43,17 @@ public sealed class CpuDeviceCostTests : IDisposable
         var never = _device.CreateTimeline("never");
         _device.CreateQueue("waiting").Submit([new WaitPoint(never, 1)], new CommandList(), new TimelinePoint(never, 2));
 
-        var before = ProcessorTicks();
-        Assert.False(never.WaitOnHost(1, TimeSpan.FromMilliseconds(400)));
-        var ticks = ProcessorTicks() - before;
+        var least = long.MaxValue;
 
-        // A thread that spins would take some 40 ticks of 10 ms; falling asleep takes less than one of each.
-        Assert.InRange(ticks, 0, 8);
+        // A thread that spins would take some 40 ticks of 10 ms in every window; falling asleep takes less than one of each, once.
+        for (var window = 0; window < 3 && least > 8; window++)
+        {
+            var before = ProcessorTicks();
+            Assert.False(never.WaitOnHost(1, TimeSpan.FromMilliseconds(400)));
+            least = Math.Min(least, ProcessorTicks() - before);
+        }
+
+        Assert.InRange(least, 0, 8);
     }
 
     /// <summary>Processor time of the device's threads so far, in ticks of 10 ms (proc(5), <c>stat</c>, fields 14 and 15).</summary>

@@ -259,7 +259,17 @@ public sealed class SharingTests : IDisposable
         var (mine, seen) = Timelines(SharedAccess.ReadOnlyForOthers, 0, out var memory, out var imported);
         var (queue, done) = (_peer.CreateQueue("waits"), _peer.CreateTimeline("done"));
         queue.Submit([new WaitPoint(seen, 1)], _commands, new TimelinePoint(done, 1));
-        var host = Task.Run(() => seen.WaitOnHost(1, Patience));
+        var waits = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var host = Task.Factory.StartNew(
+            () =>
+            {
+                waits.SetResult();
+                return seen.WaitOnHost(1, Patience);
+            },
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        await waits.Task;
         Assert.False(seen.WaitOnHost(1, Moment));
         var mapping = ((CpuMemory)imported).Mapping;
         imported.Dispose();
