@@ -10,8 +10,11 @@
             memory = step.token(view, 0)          # a writable memoryview of one token's bytes of layer 0, plane 0, head 0
         step.end()
 
-Not thread-safe. Values that cross processes are read and written as whole words by struct and memoryview, which CPython does in one copy of an aligned word on
-little-endian 64-bit machines; other interpreters and machines have not been tried.
+Not thread-safe. A word that the other side looks at meanwhile (heads, tails, timelines) is read and written as an item of a memoryview of native words, which CPython
+does by one load or store. struct.pack_into does not: it fills the target with zeros first, and the daemon would see a tail or a timeline go back. What lies before
+a word is stored before it, and what is behind a word is loaded after it, because x86-64 keeps loads in order and stores in order. Python has no fence to say so to
+another machine: on arm64 the daemon could see a tail before the record, and this client a begin point before the views, so it is not for arm64. Other
+interpreters than CPython have not been tried.
 """
 
 import ctypes
@@ -164,7 +167,7 @@ class Step:
         """The bytes of one token of one head: writable memory of the pool. Only between begin and end."""
         shape, kind = self.model.shapes[layout], self.model.layouts[layout]
         block = token >> shape["tokensPerBlockShift"]
-        (entry,) = struct.unpack_from("<I", self.lane._client._entries, 4 * (view.row_start + block))
+        entry = self.lane._client._entries[view.row_start + block]
         at = entry * GRANULE + layer * shape["layerStride"] + plane * shape["planeStride"] + head * shape["headStride"]
         at += (token & ((1 << shape["tokensPerBlockShift"]) - 1)) * shape["tokenStride"]
         size = kind.head_dim * {"byte": 1, "float16": 2, "bFloat16": 2, "float32": 4}[kind.element_type]
@@ -201,19 +204,18 @@ class Lane:
         return Step(self, number, batch[0][0].model, len(batch))
 
     def _begin_value(self):
-        return struct.unpack_from("<Q", self._client._daemon, self._at)[0]
+        return self._client._daemon_words[self._at // 8]
 
     def _end_value(self):
-        return struct.unpack_from("<Q", self._client._own, self._at)[0]
+        return self._client._own_words[self._at // 8]
 
     def _signal_end(self, number):
         # A timeline: value, then a sequence word that waiters sleep on.
-        own = self._client._own
-        struct.pack_into("<Q", own, self._at, max(number, self._end_value()))
-        (sequence,) = struct.unpack_from("<I", own, self._at + 8)
-        struct.pack_into("<I", own, self._at + 8, (sequence + 1) & 0xFFFFFFFF)
-        self._client._wake(self._at + 8)
-        self._client._ring(ATTEND_SIGNALS)
+        client, sequence = self._client, (self._at + 8) // 4
+        client._own_words[self._at // 8] = max(number, self._end_value())
+        client._own_halves[sequence] = (client._own_halves[sequence] + 1) & 0xFFFFFFFF
+        client._wake(self._at + 8)
+        client._ring(ATTEND_SIGNALS)
 
     def _wait(self, read, number, timeout):
         deadline = time.monotonic() + timeout
@@ -243,7 +245,9 @@ class Client:
         own, daemon, entries, self._event = (self._fds.pop(0) for _ in range(4))
         self._own = self._map(own, size, write=True)
         self._daemon = self._map(daemon, size, write=False)
-        self._entries = self._map(entries, welcome["entriesBytes"], write=False)
+        self._own_words, self._daemon_words = memoryview(self._own).cast("Q"), memoryview(self._daemon).cast("Q")
+        self._own_halves, self._daemon_halves = memoryview(self._own).cast("I"), memoryview(self._daemon).cast("I")
+        self._entries = memoryview(self._map(entries, welcome["entriesBytes"], write=False)).cast("I")
         extent = self._receive()
         self._pool_map = self._map(self._fds.pop(0), extent["bytes"], write=True)
         self._pool = memoryview(self._pool_map)
@@ -310,7 +314,7 @@ class Client:
         size, mask = 8 + len(body), self._ring_bytes - 1
         left = self._ring_bytes - (self._tail & mask)
         padding = left if size > left else 0
-        while self._tail + padding + size - struct.unpack_from("<Q", self._daemon, SUBMISSION_HEAD)[0] > self._ring_bytes:
+        while self._tail + padding + size - self._daemon_words[SUBMISSION_HEAD // 8] > self._ring_bytes:
             self._check()
             os.eventfd_write(self._event, 1)
             time.sleep(0.0005)
@@ -321,13 +325,13 @@ class Client:
         struct.pack_into("<II", self._own, at, size, kind)
         self._own[at + 8:at + size] = body
         self._tail += size
-        struct.pack_into("<Q", self._own, SUBMISSION_TAIL, self._tail)
+        self._own_words[SUBMISSION_TAIL // 8] = self._tail
         self._ring(ATTEND_SUBMISSIONS)
 
     def _read_answers(self):
         """Reads what the daemon has told."""
         mask = self._ring_bytes - 1
-        while struct.unpack_from("<Q", self._daemon, COMPLETION_TAIL)[0] != self._head:
+        while self._daemon_words[COMPLETION_TAIL // 8] != self._head:
             at = RING + (self._head & mask)
             size, kind = struct.unpack_from("<II", self._daemon, at)
             if kind == STEP_ANSWER:
@@ -339,12 +343,12 @@ class Client:
                 ticket, blocks = struct.unpack_from("<Qi", self._daemon, at + 8)
                 self._transferred[ticket] = blocks
             self._head += size
-            struct.pack_into("<Q", self._own, COMPLETION_HEAD, self._head)
+            self._own_words[COMPLETION_HEAD // 8] = self._head
 
     def _ring(self, bit):
         """Calls the daemon, if it sleeps and wants to be called for this. The futex call before, or the eventfd, is a full fence."""
         self._wake(CLIENT_SLEEPS)
-        if struct.unpack_from("<I", self._daemon, ATTENTION)[0] & bit:
+        if self._daemon_halves[ATTENTION // 4] & bit:
             os.eventfd_write(self._event, 1)
 
     def _wake(self, at):
@@ -353,7 +357,7 @@ class Client:
 
     def _check(self):
         """Raises where the daemon has closed the connection or is gone."""
-        if struct.unpack_from("<I", self._daemon, DAEMON_STATE)[0] != 0:
+        if self._daemon_halves[DAEMON_STATE // 4] != 0:
             raise DaemonLost(self._reason() or "the daemon has closed the connection")
         self._socket.setblocking(False)
         try:
