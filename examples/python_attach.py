@@ -9,6 +9,7 @@ import argparse
 import pathlib
 import struct
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "clients" / "python"))
 import kvcached  # noqa: E402
@@ -46,12 +47,32 @@ def step(lane, layout, sequence, new_tokens, held):
     return right
 
 
+def connect(path, patience):
+    """Attaches to the daemon on path, once it listens."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return kvcached.Client(path, tenant="python", name="python_attach")
+        except kvcached.NoDaemon:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--socket", required=True)
+    arguments.add_argument("--patience", type=float, default=10.0, help="how long to wait for the daemon to listen, in seconds (default 10)")
     arguments = arguments.parse_args()
+    try:
+        attach(arguments)
+    except kvcached.KvcachedError as error:
+        raise SystemExit(str(error)) from error
+
+
+def attach(arguments):
     layout = kvcached.Layout(layers=1, heads=2, head_dim=64, element_type="float16", tokens_per_block=16)
-    with kvcached.Client(arguments.socket, tenant="python", name="python_attach") as client:
+    with connect(arguments.socket, arguments.patience) as client:
         model = client.register_model("attach", [layout])
         lane = client.open_lane()
         sequences = [client.create_sequence(model) for _ in range(SEQUENCES)]

@@ -10,6 +10,12 @@
             memory = step.token(view, 0)          # a writable memoryview of one token's bytes of layer 0, plane 0, head 0
         step.end()
 
+It offers steps, transfers and counters. It does not offer clean, restore order, contiguous windows and page tables: docs/protocol.md says what to send for them.
+
+Every call may raise DaemonLost: the daemon is gone, has been stopped (told within a second), or has disconnected this client, with the reason that it gave. What a call
+cannot do with what it was given is a ValueError, and what the daemon refuses a KvcachedError; either way nothing has changed. A wait that outlasts its limit while the
+daemon lives is a TimeoutError.
+
 Not thread-safe. A word that the other side looks at meanwhile (heads, tails, timelines) is read and written as an item of a memoryview of native words, which CPython
 does by one load or store. struct.pack_into does not: it fills the target with zeros first, and the daemon would see a tail or a timeline go back. What lies before
 a word is stored before it, and what is behind a word is loaded after it, because x86-64 keeps loads in order and stores in order. Python has no fence to say so to
@@ -17,10 +23,13 @@ another machine: on arm64 the daemon could see a tail before the record, and thi
 interpreters than CPython have not been tried.
 """
 
+import collections
 import ctypes
 import json
 import mmap
+import operator
 import os
+import select
 import socket
 import struct
 import time
@@ -44,10 +53,18 @@ STATUSES = [ACCEPTED, BUSY, NEVER_FITS, NO_ROOM, OVER_QUOTA]
 
 VIEW_REFUSED = 1
 GRANULE = 256
+ELEMENT_BYTES = {"byte": 1, "float16": 2, "bfloat16": 2, "float32": 4}
+
+MOST = 0x7FFFFFFF
+MOST_NEW_TOKENS = MOST // 4  # of a step; a sequence holds at most twice as many
+
+# How often one looks whether the daemon lives; how long one that was called may take for a turn before one looks whether it has been stopped, and before it is given
+# up, stopped or not; how long the reason of one that has closed the connection is waited for. Seconds.
+LOOK_INTERVAL, STOP_SUSPICION, SILENCE_LIMIT, REASON_PATIENCE = 0.05, 0.3, 20.0, 0.3
+LONGEST_MESSAGE = 4 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_FUTEX = {"x86_64": 202, "aarch64": 98}.get(os.uname().machine)
-_FUTEX_WAKE = 1
+_FUTEX, _FUTEX_WAKE = 202, 1  # of x86-64
 
 
 class KvcachedError(Exception):
@@ -59,10 +76,14 @@ class KvcachedError(Exception):
 
 
 class DaemonLost(KvcachedError):
-    """The daemon is gone, or has disconnected this client."""
+    """The daemon is gone, has been stopped, or has disconnected this client."""
 
     def __init__(self, message):
         super().__init__("DaemonLost", message)
+
+
+class NoDaemon(DaemonLost):
+    """No daemon answers on the path: it has not begun to listen yet, or has ended."""
 
 
 @dataclass
@@ -102,54 +123,72 @@ class View:
         return self.flags & VIEW_REFUSED != 0
 
 
-class Sequence:
-    """A growing run of tokens."""
+def _count(what, value, most=MOST):
+    """A count that a record may carry."""
+    if not 0 <= operator.index(value) <= most:
+        raise ValueError(f"{what} is {value}; it must be 0 to {most}")
+    return value
 
-    def __init__(self, client, slot, ident):
-        self._client, self.slot, self.id = client, slot, ident
+
+class Sequence:
+    """A growing run of tokens. After free, every call is a ValueError."""
+
+    def __init__(self, client, slot, ident, model):
+        self._client, self.slot, self.id, self.model, self._freed = client, slot, ident, model, False
 
     def truncate(self, tokens):
         """Keeps the first tokens, for steps begun later."""
-        self._client._send(TRUNCATE, struct.pack("<Ii", self.slot, tokens))
+        self._send(TRUNCATE, _count("tokens", tokens))
 
     def commit(self, count):
         """Tells that the ids of so many more tokens are known."""
-        self._client._send(COMMIT, struct.pack("<Ii", self.slot, count))
+        self._send(COMMIT, _count("count", count))
 
     def free(self):
         """Frees the sequence. Steps in flight that read it are not disturbed."""
-        self._client._send(FREE, struct.pack("<Ii", self.slot, 0))
+        self._send(FREE, 0)
+        self._freed = True
         self._client._slots.append(self.slot)
 
-    def evict(self, lane):
+    def evict(self, lane, timeout=30.0):
         """Gives up the device copies. Returns the blocks dropped."""
-        return self._client._transfer(EVICT, lane, self, 0)
+        return self._client._transfer(EVICT, lane, self, 0, timeout)
 
-    def prefetch(self, lane):
+    def prefetch(self, lane, timeout=30.0):
         """Reloads what is not on the device. Returns the copies enqueued."""
-        return self._client._transfer(PREFETCH, lane, self, 0)
+        return self._client._transfer(PREFETCH, lane, self, 0, timeout)
 
-    def move(self, lane, most):
+    def move(self, lane, most, timeout=30.0):
         """Moves up to so many blocks to other places of the pool. Returns the moves enqueued."""
-        return self._client._transfer(MOVE, lane, self, most)
+        return self._client._transfer(MOVE, lane, self, _count("most", most), timeout)
+
+    def _send(self, kind, value):
+        self._must_be_of(self._client)
+        self._client._send(kind, struct.pack("<Ii", self.slot, value))
+
+    def _must_be_of(self, client):
+        if self._client is not client:
+            raise ValueError(f"sequence {self.id} is of another client")
+        if self._freed:
+            raise ValueError(f"sequence {self.id} has been freed")
 
 
 class Model:
     """A registered model."""
 
-    def __init__(self, number, layouts, shapes):
-        self.number, self.layouts, self.shapes = number, layouts, shapes
+    def __init__(self, client, number, layouts, shapes):
+        self._client, self.number, self.layouts, self.shapes = client, number, layouts, shapes
 
 
 class Step:
     """A step that has been begun: its views are there once its begin point has been reached."""
 
     def __init__(self, lane, number, model, count):
-        self.lane, self.number, self.model, self.count = lane, number, model, count
+        self.lane, self.number, self.model, self.count, self._ended = lane, number, model, count, False
 
     def wait_begin(self, timeout=30.0):
         """Waits for the begin point."""
-        self.lane._wait(self.lane._begin_value, self.number, timeout)
+        self.lane._client._wait(lambda: self.lane._begin_value() >= self.number, timeout, f"step {self.number} of lane {self.lane.number} has not begun")
 
     @property
     def status(self):
@@ -158,24 +197,49 @@ class Step:
         return self.lane._statuses.get(self.number, UNKNOWN)
 
     def views(self, layout=0):
-        """The views of the step's sequences, in the order of the batch."""
+        """The views of the step's sequences, in the order of the batch. Only between begin and end."""
         lane = self.lane
+        self._must_be_under_way()
+        self._layout(layout)
         at = (self.number % lane.depth * lane.max_layouts + layout) * lane.max_batch * 32
         return [View(*struct.unpack_from("<7I", lane._views, at + 32 * i)) for i in range(self.count)]
 
     def token(self, view, token, layer=0, plane=0, head=0, layout=0):
         """The bytes of one token of one head: writable memory of the pool. Only between begin and end."""
-        shape, kind = self.model.shapes[layout], self.model.layouts[layout]
+        self._must_be_under_way()
+        shape, kind = self.model.shapes[self._layout(layout)], self.model.layouts[layout]
+        if view.refused:
+            raise ValueError(f"step {self.number} was refused for sequence {view.sequence_id}: it has no tokens here")
+        _count("token", token, view.token_count - 1)
+        _count("layer", layer, kind.layers - 1)
+        _count("plane", plane, kind.planes - 1)
+        _count("head", head, kind.heads - 1)
         block = token >> shape["tokensPerBlockShift"]
+        if block < view.first_visible_block:
+            raise ValueError(f"token {token} lies before the window: the first block that may be read is {view.first_visible_block}")
         entry = self.lane._client._entries[view.row_start + block]
         at = entry * GRANULE + layer * shape["layerStride"] + plane * shape["planeStride"] + head * shape["headStride"]
         at += (token & ((1 << shape["tokensPerBlockShift"]) - 1)) * shape["tokenStride"]
-        size = kind.head_dim * {"byte": 1, "float16": 2, "bFloat16": 2, "float32": 4}[kind.element_type]
+        size = kind.head_dim * ELEMENT_BYTES[kind.element_type.lower()]
         return self.lane._client._pool[at:at + size]
 
     def end(self):
-        """Signals the end point: nothing of the step touches the pool any more."""
+        """Signals the end point: nothing of the step touches the pool any more. Once, and in the order of the lane's steps."""
+        self._must_be_under_way()
+        self.lane._client._check()
+        if self.lane._end_value() != self.number - 1:
+            raise ValueError(f"step {self.lane._end_value() + 1} of lane {self.lane.number} ends before step {self.number}")
+        self._ended = True
         self.lane._signal_end(self.number)
+
+    def _must_be_under_way(self):
+        if self._ended:
+            raise ValueError(f"step {self.number} of lane {self.lane.number} has ended")
+        if self.lane._begin_value() < self.number:
+            raise ValueError(f"step {self.number} of lane {self.lane.number} has not begun: wait_begin first")
+
+    def _layout(self, layout):
+        return _count("layout", layout, len(self.model.layouts) - 1)
 
 
 class Lane:
@@ -191,17 +255,34 @@ class Lane:
     def begin(self, batch):
         """Begins a step over [(sequence, new tokens)] and returns at once; None where as many steps are under way as the lane is deep."""
         client = self._client
+        model = self._check_batch(batch)
         client._check()
         client._read_answers()
         number = self._begun + 1
         if number > min(self._begin_value(), self._end_value(), self._answered) + self.depth:
             return None
         body = struct.pack("<IIQ", self.number, len(batch), number) + b"".join(struct.pack("<Ii", sequence.slot, tokens) for sequence, tokens in batch)
+        client._send(BEGIN, body)
         self._begun = number
         self._statuses[number] = PENDING
         self._statuses.pop(number - 2 * self.depth, None)
-        client._send(BEGIN, body)
-        return Step(self, number, batch[0][0].model, len(batch))
+        return Step(self, number, model, len(batch))
+
+    def _check_batch(self, batch):
+        if not 1 <= len(batch) <= self.max_batch:
+            raise ValueError(f"a batch of {len(batch)} sequences; it must have 1 to {self.max_batch}")
+        model, seen = batch[0][0].model, set()
+        for sequence, tokens in batch:
+            sequence._must_be_of(self._client)
+            _count("new tokens", tokens, MOST_NEW_TOKENS)
+            if sequence in seen:
+                raise ValueError(f"sequence {sequence.id} stands twice in the batch")
+            if sequence.model is not model:
+                raise ValueError(f"sequence {sequence.id} is of another model than the batch's first")
+            seen.add(sequence)
+        if len(model.layouts) > self.max_layouts:
+            raise ValueError(f"the model has {len(model.layouts)} layouts; the lane has views for {self.max_layouts}")
+        return model
 
     def _begin_value(self):
         return self._client._daemon_words[self._at // 8]
@@ -212,50 +293,217 @@ class Lane:
     def _signal_end(self, number):
         # A timeline: value, then a sequence word that waiters sleep on.
         client, sequence = self._client, (self._at + 8) // 4
-        client._own_words[self._at // 8] = max(number, self._end_value())
+        client._own_words[self._at // 8] = number
         client._own_halves[sequence] = (client._own_halves[sequence] + 1) & 0xFFFFFFFF
         client._wake(self._at + 8)
         client._ring(ATTEND_SIGNALS)
 
-    def _wait(self, read, number, timeout):
-        deadline = time.monotonic() + timeout
-        while read() < number:
-            self._client._check()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"step {number} of lane {self.number} has not begun within {timeout} s")
-            time.sleep(0.0002)
+
+class _Control:
+    """The control connection, and whether the daemon lives."""
+
+    def __init__(self, path, timeout):
+        self.fds, self._timeout = [], timeout
+        self._buffer, self._inbox, self._requests = b"", collections.deque(), 0
+        self._ended, self._goodbye, self._lost, self._closed = False, None, None, False
+        self._halves = self._words = self._event = self._beat = self._called = None
+        self._looked = 0.0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.connect(path)
+            (self._pid, _, _) = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        except OSError as error:
+            self._socket.close()
+            raise NoDaemon(f"no daemon answers on {path}: {error}") from error
+        self._socket.setblocking(False)
+
+    def watch(self, words, halves, event):
+        """From now on the daemon's heartbeat is looked at, and event calls it."""
+        self._words, self._halves, self._event = words, halves, event
+
+    def ask(self, request):
+        """Has a request answered."""
+        self._raise_if_known()
+        while self.fds:  # of a reply that nobody waited for
+            os.close(self.fds.pop())
+        self._requests += 1
+        self._write(request | {"id": self._requests})
+        while True:
+            reply = self.receive()
+            if reply["type"] == "error" and reply.get("id", 0) in (0, self._requests):
+                raise KvcachedError(reply["error"], reply["message"])
+            if reply.get("id") == self._requests:
+                return reply
+
+    def receive(self):
+        """The next message."""
+        deadline = time.monotonic() + self._timeout
+        while not self._inbox:
+            if self._ended:
+                raise self._lose("it has closed the connection")
+            self._await(select.POLLIN, deadline)
+            self._fill()
+        return self._inbox.popleft()
+
+    def close(self):
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._socket.send(self._frame({"type": "goodbye"}))
+        except OSError:
+            pass  # it is gone, or has been stopped: it learns by the end of the connection
+        self._socket.close()
+        for fd in self.fds + ([] if self._event is None else [self._event]):
+            os.close(fd)
+
+    def check(self):
+        """Raises where the daemon is lost; looks every now and then."""
+        self._raise_if_known()
+        if self._halves[DAEMON_STATE // 4] != 0:
+            raise self._lose("it has closed the connection")
+        now = time.monotonic()
+        if now - self._looked < LOOK_INTERVAL:
+            return
+        self._fill()
+        if self._ended:
+            raise self._lose("its process has ended, or it has closed the connection")
+        self._look(now)
+
+    def _look(self, now):
+        """Raises where the daemon has been stopped or does not answer. One that sleeps does not beat: it is called, and has until the next looks."""
+        self._looked = now
+        beat = 0 if self._words is None else self._words[HEARTBEAT // 8]
+        if beat != self._beat:
+            self._beat, self._called = beat, None
+            return
+        if self._event is not None:
+            os.eventfd_write(self._event, 1)
+        if self._called is None:
+            self._called = now
+        silence = now - self._called
+        if silence > STOP_SUSPICION and self._is_stopped():
+            raise self._lose("its process has been stopped", 0)
+        if silence > SILENCE_LIMIT:
+            raise self._lose(f"it has not answered for {SILENCE_LIMIT} s", 0)
+
+    def _is_stopped(self):
+        """Whether the daemon has been stopped by a signal or a debugger; False where that cannot be told, as in another namespace of processes."""
+        try:
+            with open(f"/proc/{self._pid}/stat", "rb") as stat:
+                return stat.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+        except (OSError, IndexError):
+            return False
+
+    def _raise_if_known(self):
+        if self._closed:
+            raise ValueError("the client has been closed")
+        if self._lost is not None:
+            raise DaemonLost(self._lost)
+
+    def _lose(self, how, patience=REASON_PATIENCE):
+        """What is to be raised: with the daemon's reason, where it gave one. Its memory says that it has closed before the socket does, by which the reason comes."""
+        deadline = time.monotonic() + patience
+        while self._goodbye is None and not self._ended and not self._fill() and time.monotonic() < deadline:
+            self._poll(select.POLLIN)
+        self._lost = f"the daemon is lost: {how}" if self._goodbye is None else f"the daemon has disconnected this client: {self._goodbye}"
+        return DaemonLost(self._lost)
+
+    def _await(self, events, deadline):
+        """Waits for the socket, for a while."""
+        self._poll(events)
+        now = time.monotonic()
+        if now - self._looked >= LOOK_INTERVAL:
+            self._look(now)
+        if now > deadline:
+            raise self._lose(f"it has not answered for {self._timeout} s", 0)
+
+    def _poll(self, events):
+        poll = select.poll()
+        poll.register(self._socket, events)
+        poll.poll(1000 * LOOK_INTERVAL)
+
+    def _write(self, message):
+        data, deadline = self._frame(message), time.monotonic() + self._timeout
+        while data:
+            try:
+                data = data[self._socket.send(data):]
+            except BlockingIOError:
+                self._await(select.POLLOUT, deadline)
+            except OSError as error:
+                raise self._lose(str(error)) from error
+
+    @staticmethod
+    def _frame(message):
+        data = json.dumps(message).encode()
+        return struct.pack("<I", len(data)) + data
+
+    def _fill(self):
+        """Reads what has come. False where nothing has."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._socket, 65536, 16)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data, fds = b"", []
+        self._ended = not data
+        self.fds += fds
+        self._buffer += data
+        while len(self._buffer) >= 4:
+            (size,) = struct.unpack_from("<I", self._buffer)
+            if size <= LONGEST_MESSAGE and len(self._buffer) < 4 + size:
+                break
+            message, self._buffer = self._parse(self._buffer[4:4 + size]), self._buffer[4 + size:]
+            if message["type"] == "goodbye":
+                self._ended, self._goodbye = True, message.get("reason", "it said goodbye")
+            else:
+                self._inbox.append(message)
+        return True
+
+    def _parse(self, data):
+        try:
+            message = json.loads(data)
+            if len(data) <= LONGEST_MESSAGE and isinstance(message, dict) and "type" in message:
+                return message
+        except ValueError:
+            pass
+        self._lost = "what answers is no daemon of this protocol"
+        raise DaemonLost(self._lost)
 
 
 class Client:
     """A connection to a daemon."""
 
     def __init__(self, path, tenant="default", name="python", ring_bytes=1 << 18, timeout=10.0):
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
-        self._fds, self._requests, self._buffer = [], 0, b""
+        if os.uname().machine != "x86_64":
+            raise NotImplementedError("this client relies on the order of loads and stores of x86-64")
+        self._control = _Control(path, timeout)
         try:
-            self._socket.connect(path)
-        except OSError as error:
-            self._socket.close()
-            raise DaemonLost(f"no daemon answers on {path}: {error}") from error
-        welcome = self._ask({"type": "hello", "version": VERSION, "tenant": tenant, "name": name, "ringBytes": ring_bytes})
-        self.daemon, self._ring_bytes = welcome["daemon"], welcome["ringBytes"]
+            self._attach(tenant, name, ring_bytes)
+        except BaseException:
+            self._control.close()
+            raise
+
+    def _attach(self, tenant, name, ring_bytes):
+        welcome = self._control.ask({"type": "hello", "version": VERSION, "tenant": tenant, "name": name, "ringBytes": ring_bytes})
+        self.daemon, self._ring_bytes, self._max_sequences = welcome["daemon"], welcome["ringBytes"], welcome["maxSequences"]
         size = RING + self._ring_bytes + welcome["maxLanes"] * TIMELINE_BYTES
         size = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
-        own, daemon, entries, self._event = (self._fds.pop(0) for _ in range(4))
-        self._own = self._map(own, size, write=True)
-        self._daemon = self._map(daemon, size, write=False)
+        self._own = self._map(size, write=True)
+        self._daemon = self._map(size, write=False)
         self._own_words, self._daemon_words = memoryview(self._own).cast("Q"), memoryview(self._daemon).cast("Q")
         self._own_halves, self._daemon_halves = memoryview(self._own).cast("I"), memoryview(self._daemon).cast("I")
-        self._entries = memoryview(self._map(entries, welcome["entriesBytes"], write=False)).cast("I")
-        extent = self._receive()
-        self._pool_map = self._map(self._fds.pop(0), extent["bytes"], write=True)
-        self._pool = memoryview(self._pool_map)
-        self._slots = list(range(welcome["maxSequences"] - 1, -1, -1))
+        self._entries = memoryview(self._map(welcome["entriesBytes"], write=False)).cast("I")
+        self._event = self._control.fds.pop(0)
+        self._control.watch(self._daemon_words, self._daemon_halves, self._event)
+        extent = self._control.receive()
+        self._pool = memoryview(self._map(extent["bytes"], write=True))
+        self._slots = list(range(self._max_sequences - 1, -1, -1))
         self._next_id = (welcome["client"] << 20 & 0xFFFFFFFF) + 1
         self._tail = self._head = self._tickets = 0
         self._lanes, self._transferred = [], {}
-        self._ask({"type": "ready"})
+        self._control.ask({"type": "ready"})
 
     def __enter__(self):
         return self
@@ -264,67 +512,82 @@ class Client:
         self.close()
 
     def close(self):
-        """Says goodbye: nothing of this process touches the pool any more."""
-        try:
-            self._write({"type": "goodbye"})
-        except OSError:
-            pass
-        self._socket.close()
-        os.close(self._event)
+        """Says goodbye: nothing of this process touches the pool any more. Any other call after it is a ValueError."""
+        self._control.close()
 
     def register_model(self, name, layouts):
         """Registers a model. A sequence of it has a row, and a step an array of views, for each layout."""
-        reply = self._ask({"type": "registerModel", "name": name, "layouts": [layout.to_json() for layout in layouts]})
-        return Model(reply["model"], layouts, reply["shapes"])
+        reply = self._control.ask({"type": "registerModel", "name": name, "layouts": [layout.to_json() for layout in layouts]})
+        return Model(self, reply["model"], layouts, reply["shapes"])
 
     def open_lane(self, depth=4, max_batch=64, max_layouts=1):
         """Opens a lane."""
-        reply = self._ask({"type": "openLane", "depth": depth, "maxBatch": max_batch, "maxLayouts": max_layouts})
-        lane = Lane(self, reply["lane"], reply["firstStep"], depth, max_batch, max_layouts, self._map(self._fds.pop(0), reply["viewBytes"], write=False))
+        reply = self._control.ask({"type": "openLane", "depth": depth, "maxBatch": max_batch, "maxLayouts": max_layouts})
+        lane = Lane(self, reply["lane"], reply["firstStep"], depth, max_batch, max_layouts, self._map(reply["viewBytes"], write=False))
         self._lanes.append(lane)
         return lane
 
     def create_sequence(self, model):
         """Creates an empty sequence."""
-        slot, ident = self._slots.pop(), self._next_id
-        self._next_id += 1
+        if model._client is not self:
+            raise ValueError("the model is of another client")
+        if not self._slots:
+            raise KvcachedError("CapacityExceeded", f"the client holds {self._max_sequences} sequences, which is its limit")
+        slot, ident = self._slots[-1], self._next_id
         self._send(CREATE, struct.pack("<IIII", slot, model.number, ident, 0))
-        sequence = Sequence(self, slot, ident)
-        sequence.model = model
-        return sequence
+        self._slots.pop()
+        self._next_id = (ident + 1) & 0xFFFFFFFF
+        return Sequence(self, slot, ident, model)
 
     def statistics(self):
         """The daemon's counters."""
-        return self._ask({"type": "getStatistics"})["statistics"]
+        return self._control.ask({"type": "getStatistics"})["statistics"]
 
-    def _transfer(self, kind, lane, sequence, most):
-        self._tickets += 1
-        self._send(TRANSFER, struct.pack("<IIIiQ", lane.number, sequence.slot, kind, most, self._tickets))
-        while self._tickets not in self._transferred:
+    def _transfer(self, kind, lane, sequence, most, timeout):
+        sequence._must_be_of(self)
+        if lane._client is not self:
+            raise ValueError(f"lane {lane.number} is of another client")
+        ticket = self._tickets + 1
+        self._send(TRANSFER, struct.pack("<IIIiQ", lane.number, sequence.slot, kind, most, ticket))
+        self._tickets, self._transferred[ticket] = ticket, None
+        try:
+            self._wait(lambda: self._transferred[ticket] is not None, timeout, f"the transfer of sequence {sequence.id} has not been answered")
+            return self._transferred[ticket]
+        finally:
+            del self._transferred[ticket]
+
+    def _wait(self, done, timeout, what):
+        """Every wait but those for the socket: it has a limit, reads what the daemon tells meanwhile, and looks whether the daemon lives."""
+        deadline = time.monotonic() + timeout
+        while not done():
             self._check()
             self._read_answers()
-            time.sleep(0.0005)
-        return self._transferred.pop(self._tickets)
+            if time.monotonic() > deadline and not done():
+                raise TimeoutError(f"{what} within {timeout} s")
+            time.sleep(0.0002)
+
+    def _check(self):
+        self._control.check()
 
     # Rings
 
     def _send(self, kind, body):
         """Writes a record into the submission ring; waits where it is full."""
+        self._check()
         body += bytes(-len(body) % 8)
         size, mask = 8 + len(body), self._ring_bytes - 1
+        if size > self._ring_bytes // 2:
+            raise ValueError(f"a record of {size} bytes; a ring of {self._ring_bytes} takes {self._ring_bytes // 2}")
         left = self._ring_bytes - (self._tail & mask)
         padding = left if size > left else 0
-        while self._tail + padding + size - self._daemon_words[SUBMISSION_HEAD // 8] > self._ring_bytes:
-            self._check()
-            os.eventfd_write(self._event, 1)
-            time.sleep(0.0005)
+        tail = self._tail + padding
+        self._wait(lambda: tail + size - self._daemon_words[SUBMISSION_HEAD // 8] <= self._ring_bytes, 30.0, "the daemon has not made room in the submission ring")
         if padding:
             struct.pack_into("<II", self._own, RING + (self._tail & mask), padding, 0)
-            self._tail += padding
-        at = RING + (self._tail & mask)
+        at = RING + (tail & mask)
         struct.pack_into("<II", self._own, at, size, kind)
         self._own[at + 8:at + size] = body
-        self._tail += size
+        self._tail = tail + size
         self._own_words[SUBMISSION_TAIL // 8] = self._tail
         self._ring(ATTEND_SUBMISSIONS)
 
@@ -340,8 +603,9 @@ class Client:
                 if STATUSES[status] != BUSY:
                     self._lanes[lane]._answered = number
             elif kind == TRANSFER_ANSWER:
-                ticket, blocks = struct.unpack_from("<Qi", self._daemon, at + 8)
-                self._transferred[ticket] = blocks
+                ticket, blocks = struct.unpack_from("<Qq", self._daemon, at + 8)
+                if ticket in self._transferred:
+                    self._transferred[ticket] = blocks
             self._head += size
             self._own_words[COMPLETION_HEAD // 8] = self._head
 
@@ -355,59 +619,9 @@ class Client:
         word = ctypes.c_uint32.from_buffer(self._own, at)
         _libc.syscall(_FUTEX, ctypes.byref(word), _FUTEX_WAKE, 0x7FFFFFFF, None, None, 0)
 
-    def _check(self):
-        """Raises where the daemon has closed the connection or is gone."""
-        if self._daemon_halves[DAEMON_STATE // 4] != 0:
-            raise DaemonLost(self._reason() or "the daemon has closed the connection")
-        self._socket.setblocking(False)
+    def _map(self, size, write):
+        fd = self._control.fds.pop(0)
         try:
-            if self._socket.recv(1, socket.MSG_PEEK) == b"":
-                raise DaemonLost("the daemon is gone")
-        except BlockingIOError:
-            pass
+            return mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | (mmap.PROT_WRITE if write else 0))
         finally:
-            self._socket.settimeout(10.0)
-
-    def _reason(self):
-        try:
-            message = self._receive()
-            return message.get("reason")
-        except (OSError, DaemonLost):
-            return None
-
-    # Control messages
-
-    def _ask(self, request):
-        self._requests += 1
-        self._write(request | {"id": self._requests})
-        while True:
-            reply = self._receive()
-            if reply["type"] == "error" and reply.get("id", 0) in (0, self._requests):
-                raise KvcachedError(reply["error"], reply["message"])
-            if reply["type"] == "goodbye":
-                raise DaemonLost(reply.get("reason", ""))
-            if reply.get("id") == self._requests:
-                return reply
-
-    def _write(self, message):
-        data = json.dumps(message).encode()
-        self._socket.sendall(struct.pack("<I", len(data)) + data)
-
-    def _receive(self):
-        (size,) = struct.unpack("<I", self._read(4))
-        return json.loads(self._read(size))
-
-    def _read(self, size):
-        while len(self._buffer) < size:
-            data, fds, _, _ = socket.recv_fds(self._socket, 65536, 16)
-            self._fds += fds
-            if not data:
-                raise DaemonLost("the daemon is gone")
-            self._buffer += data
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return data
-
-    def _map(self, fd, size, write):
-        mapped = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | (mmap.PROT_WRITE if write else 0))
-        os.close(fd)
-        return mapped
+            os.close(fd)

@@ -7,16 +7,21 @@
 import collections
 import os
 import pathlib
+import signal
+import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 import traceback
 import unittest
 
 import kvcached
-from kvcached import Client, Layout
+from kvcached import Client, DaemonLost, KvcachedError, Layout
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+EXAMPLE = ROOT / "examples/python_attach.py"
 EXECUTABLE = os.environ.get("KVCACHED", ROOT / "Kvcached.Daemon/bin/Release/net10.0/kvcached")
 LAYOUT = Layout(layers=2, heads=2, head_dim=64)
 
@@ -110,6 +115,171 @@ class SharedWords(DaemonTest):
         time.sleep(0.2)
         client._check()
         self.assertEqual(client.create_sequence(model).slot, 0)
+
+
+class LostDaemon(DaemonTest):
+    """A daemon that is stopped, killed, or disconnects the client: DaemonLost, and soon."""
+
+    def assert_lost(self, act, message, limit=2.0):
+        start = time.monotonic()
+        with self.assertRaisesRegex(DaemonLost, message):
+            act()
+        self.assertLess(time.monotonic() - start, limit)
+
+    def begin_for_ever(self, client, model):
+        lane, sequence = client.open_lane(), client.create_sequence(model)
+        while True:
+            step = lane.begin([(sequence, 0)])
+            if step is not None:
+                step.wait_begin()
+                step.end()
+
+    def stop(self):
+        self.daemon.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.daemon.send_signal, signal.SIGCONT)
+
+    def test_stopped(self):
+        def create_for_ever(client, model):
+            while True:
+                client.create_sequence(model).free()
+
+        def evict(client, model):
+            client.create_sequence(model).evict(client._lanes[0])
+
+        for name, act in [
+            ("evict", evict), ("a full ring", create_for_ever), ("begin and wait_begin", self.begin_for_ever), ("statistics", lambda client, _: client.statistics()),
+        ]:
+            with self.subTest(name):
+                client, model = self.connect()
+                client.open_lane()
+                self.stop()
+                self.assert_lost(lambda: act(client, model), "has been stopped")
+                self.assert_lost(lambda: client.create_sequence(model), "has been stopped", 0.1)
+                self.daemon.send_signal(signal.SIGCONT)
+        self.stop()
+        self.assert_lost(lambda: Client(self.socket), "has been stopped")
+
+    def test_stopped_while_a_step_is_waited_for(self):
+        client, model = self.connect()
+        timer = threading.Timer(0.3, self.stop)
+        timer.start()
+        self.assert_lost(lambda: self.begin_for_ever(client, model), "has been stopped")
+        timer.join()
+
+    def test_killed(self):
+        client, model = self.connect()
+        other, _ = self.connect()
+        self.end_daemon()
+        self.assert_lost(lambda: self.begin_for_ever(client, model), "is lost")
+        self.assert_lost(other.statistics, "is lost")
+        self.assert_lost(other.open_lane, "is lost")
+        self.assert_lost(lambda: Client(self.socket), "no daemon answers")
+
+    def test_the_reason_of_a_disconnection_is_told(self):
+        for act in [self.begin_for_ever, lambda client, model: client.statistics()]:
+            client, model = self.connect()
+            client._own_words[kvcached.SUBMISSION_TAIL // 8] = 4
+            client._ring(kvcached.ATTEND_SUBMISSIONS)
+            time.sleep(0.2)
+            self.assert_lost(lambda: act(client, model), "disconnected this client: The submission ring is corrupt: Tail")
+
+    def test_what_is_no_daemon(self):
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.join(folder, "s"))
+            listener.listen()
+            self.assert_lost(lambda: Client(os.path.join(folder, "s"), timeout=0.3), "has not answered for 0.3 s")
+
+
+class WrongCalls(DaemonTest):
+    """What cannot be is a typed error, and the client goes on."""
+
+    def setUp(self):
+        super().setUp()
+        self.client, self.model = self.connect()
+        self.lane = self.client.open_lane(max_batch=4)
+        self.sequence = self.client.create_sequence(self.model)
+
+    def run_step(self, tokens=16):
+        step = self.lane.begin([(self.sequence, tokens)])
+        step.wait_begin()
+        return step, step.views()[0]
+
+    def test_of_sequences(self):
+        freed = self.client.create_sequence(self.model)
+        freed.free()
+        _, other_model = other = self.connect()
+        two = self.client.register_model("two", [LAYOUT, LAYOUT])
+        foreign, of_two = other[0].create_sequence(other_model), self.client.create_sequence(two)
+        many = [self.client.create_sequence(self.model) for _ in range(5)]
+        sequence, begin = self.sequence, self.lane.begin
+        for message, act in [
+            ("has been freed", freed.free), ("has been freed", lambda: freed.truncate(0)), ("has been freed", lambda: freed.evict(self.lane)),
+            ("has been freed", lambda: begin([(sequence, 1), (freed, 1)])), ("another client", lambda: begin([(foreign, 1)])),
+            ("another client", lambda: sequence.evict(other[0].open_lane())), ("another client", lambda: self.client.create_sequence(other_model)),
+            ("of 0 sequences", lambda: begin([])), ("of 5 sequences", lambda: begin([(item, 1) for item in many])),
+            ("new tokens is -1", lambda: begin([(sequence, -1)])), ("new tokens is", lambda: begin([(sequence, 1 << 31)])),
+            ("stands twice", lambda: begin([(sequence, 1), (sequence, 1)])), ("another model", lambda: begin([(sequence, 1), (of_two, 1)])),
+            ("has 2 layouts", lambda: begin([(of_two, 1)])), ("tokens is -1", lambda: sequence.truncate(-1)), ("count is -1", lambda: sequence.commit(-1)),
+            ("most is -1", lambda: sequence.move(self.lane, -1)),
+        ]:
+            with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+                act()
+        step, view = self.run_step()
+        self.assertEqual((step.number, view.token_count), (1, 16))
+        step.end()
+
+    def test_of_steps(self):
+        first, view = self.run_step()
+        second = self.lane.begin([(self.sequence, 0)])
+        second.wait_begin()
+        for arguments in [(-1,), (16,), (0, -1), (0, 2), (0, 0, 2), (0, 0, -1), (0, 0, 0, 2), (0, 0, 0, -1), (0, 0, 0, 0, 1), (0, 0, 0, 0, -1)]:
+            with self.subTest(arguments), self.assertRaises(ValueError):
+                first.token(view, *arguments)
+        self.assertEqual(len(first.token(view, 15, 1, 1, 1)), 128)
+        for message, act in [
+            ("ends before", second.end), ("layout is", lambda: first.views(1)), ("layout is", lambda: first.views(-1)),
+        ]:
+            with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+                act()
+        first.end()
+        for act in [first.end, first.views, lambda: first.token(view, 0)]:
+            with self.assertRaisesRegex(ValueError, "has ended"):
+                act()
+        second.end()
+
+    def test_of_a_refused_view(self):
+        step, view = self.run_step(1 << 20)
+        self.assertTrue(view.refused)
+        with self.assertRaisesRegex(ValueError, "was refused"):
+            step.token(view, 0)
+        step.end()
+
+    def test_more_sequences_than_the_daemon_gives_one_client(self):
+        most = self.client._max_sequences
+        sequences = [self.client.create_sequence(self.model) for _ in range(most - 1)]
+        with self.assertRaisesRegex(KvcachedError, f"holds {most} sequences") as raised:
+            self.client.create_sequence(self.model)
+        self.assertEqual(raised.exception.error, "CapacityExceeded")
+        sequences[0].free()
+        self.client.create_sequence(self.model)
+        self.client.statistics()
+
+    def test_a_closed_client(self):
+        step, _ = self.run_step()
+        self.client.close()
+        self.client.close()
+        for act in [self.client.statistics, self.sequence.free, step.end, lambda: self.lane.begin([(self.sequence, 1)])]:
+            with self.assertRaisesRegex(ValueError, "has been closed"):
+                act()
+
+
+class Example(unittest.TestCase):
+    """examples/python_attach.py where there is no daemon."""
+
+    def test_no_daemon(self):
+        run = subprocess.run([sys.executable, EXAMPLE, "--socket", "/nowhere/kvcached.sock", "--patience", "0.2"], capture_output=True, text=True)
+        self.assertEqual(run.returncode, 1)
+        self.assertRegex(run.stderr, r"\Ano daemon answers on /nowhere/kvcached.sock.*\n\Z")
 
 
 if __name__ == "__main__":
