@@ -1,4 +1,4 @@
-"""A client of the kvcached daemon in Python 3, with the standard library alone. It speaks the protocol of docs/protocol.md.
+"""A client of the kvcached daemon in Python 3, with the standard library alone: this file and kvcached_control.py. It speaks the protocol of docs/protocol.md.
 
     with Client("/run/user/1000/kvcached.sock", tenant="a") as client:
         model = client.register_model("tiny", [Layout(layers=2, heads=2, head_dim=64, element_type="float16")])
@@ -12,9 +12,10 @@
 
 It offers steps, transfers and counters. It does not offer clean, restore order, contiguous windows and page tables: docs/protocol.md says what to send for them.
 
-Every call may raise DaemonLost: the daemon is gone, has been stopped (told within a second), or has disconnected this client, with the reason that it gave. What a call
-cannot do with what it was given is a ValueError, and what the daemon refuses a KvcachedError; either way nothing has changed. A wait that outlasts its limit while the
-daemon lives is a TimeoutError.
+Every call may raise DaemonLost: the daemon is gone, has been stopped, or has disconnected this client, with the reason that it gave. A wait tells within a second; only of
+a daemon that is stopped where its process cannot be seen (in another namespace of processes) after 20 s. What a call cannot do with what it was given is a ValueError,
+and what the daemon refuses a KvcachedError; either way nothing has changed. A wait that outlasts its limit while the daemon lives is a TimeoutError; what was waited for
+may still come.
 
 Not thread-safe. A word that the other side looks at meanwhile (heads, tails, timelines) is read and written as an item of a memoryview of native words, which CPython
 does by one load or store. struct.pack_into does not: it fills the target with zeros first, and the daemon would see a tail or a timeline go back. What lies before
@@ -23,19 +24,15 @@ another machine: on arm64 the daemon could see a tail before the record, and thi
 interpreters than CPython have not been tried.
 """
 
-import collections
 import ctypes
-import json
 import mmap
 import operator
 import os
-import select
-import socket
 import struct
 import time
 from dataclasses import dataclass
 
-VERSION = 1
+from kvcached_control import VERSION, Control, DaemonLost, KvcachedError, NoDaemon  # noqa: F401, the errors are this module's too
 
 # RingLayout: where words lie in the areas (docs/protocol.md, "Areas").
 ATTENTION, SUBMISSION_HEAD, COMPLETION_TAIL, COMPLETION_SEQUENCE, HEARTBEAT, DAEMON_STATE = 0, 64, 128, 192, 256, 320
@@ -58,32 +55,8 @@ ELEMENT_BYTES = {"byte": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 MOST = 0x7FFFFFFF
 MOST_NEW_TOKENS = MOST // 4  # of a step; a sequence holds at most twice as many
 
-# How often one looks whether the daemon lives; how long one that was called may take for a turn before one looks whether it has been stopped, and before it is given
-# up, stopped or not; how long the reason of one that has closed the connection is waited for. Seconds.
-LOOK_INTERVAL, STOP_SUSPICION, SILENCE_LIMIT, REASON_PATIENCE = 0.05, 0.3, 20.0, 0.3
-LONGEST_MESSAGE = 4 << 20
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _FUTEX, _FUTEX_WAKE = 202, 1  # of x86-64
-
-
-class KvcachedError(Exception):
-    """The daemon refused a request; error is its kind, as the protocol names it."""
-
-    def __init__(self, error, message):
-        super().__init__(message)
-        self.error = error
-
-
-class DaemonLost(KvcachedError):
-    """The daemon is gone, has been stopped, or has disconnected this client."""
-
-    def __init__(self, message):
-        super().__init__("DaemonLost", message)
-
-
-class NoDaemon(DaemonLost):
-    """No daemon answers on the path: it has not begun to listen yet, or has ended."""
 
 
 @dataclass
@@ -299,186 +272,13 @@ class Lane:
         client._ring(ATTEND_SIGNALS)
 
 
-class _Control:
-    """The control connection, and whether the daemon lives."""
-
-    def __init__(self, path, timeout):
-        self.fds, self._timeout = [], timeout
-        self._buffer, self._inbox, self._requests = b"", collections.deque(), 0
-        self._ended, self._goodbye, self._lost, self._closed = False, None, None, False
-        self._halves = self._words = self._event = self._beat = self._called = None
-        self._looked = 0.0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
-        try:
-            self._socket.connect(path)
-            (self._pid, _, _) = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        except OSError as error:
-            self._socket.close()
-            raise NoDaemon(f"no daemon answers on {path}: {error}") from error
-        self._socket.setblocking(False)
-
-    def watch(self, words, halves, event):
-        """From now on the daemon's heartbeat is looked at, and event calls it."""
-        self._words, self._halves, self._event = words, halves, event
-
-    def ask(self, request):
-        """Has a request answered."""
-        self._raise_if_known()
-        while self.fds:  # of a reply that nobody waited for
-            os.close(self.fds.pop())
-        self._requests += 1
-        self._write(request | {"id": self._requests})
-        while True:
-            reply = self.receive()
-            if reply["type"] == "error" and reply.get("id", 0) in (0, self._requests):
-                raise KvcachedError(reply["error"], reply["message"])
-            if reply.get("id") == self._requests:
-                return reply
-
-    def receive(self):
-        """The next message."""
-        deadline = time.monotonic() + self._timeout
-        while not self._inbox:
-            if self._ended:
-                raise self._lose("it has closed the connection")
-            self._await(select.POLLIN, deadline)
-            self._fill()
-        return self._inbox.popleft()
-
-    def close(self):
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self._socket.send(self._frame({"type": "goodbye"}))
-        except OSError:
-            pass  # it is gone, or has been stopped: it learns by the end of the connection
-        self._socket.close()
-        for fd in self.fds + ([] if self._event is None else [self._event]):
-            os.close(fd)
-
-    def check(self):
-        """Raises where the daemon is lost; looks every now and then."""
-        self._raise_if_known()
-        if self._halves[DAEMON_STATE // 4] != 0:
-            raise self._lose("it has closed the connection")
-        now = time.monotonic()
-        if now - self._looked < LOOK_INTERVAL:
-            return
-        self._fill()
-        if self._ended:
-            raise self._lose("its process has ended, or it has closed the connection")
-        self._look(now)
-
-    def _look(self, now):
-        """Raises where the daemon has been stopped or does not answer. One that sleeps does not beat: it is called, and has until the next looks."""
-        self._looked = now
-        beat = 0 if self._words is None else self._words[HEARTBEAT // 8]
-        if beat != self._beat:
-            self._beat, self._called = beat, None
-            return
-        if self._event is not None:
-            os.eventfd_write(self._event, 1)
-        if self._called is None:
-            self._called = now
-        silence = now - self._called
-        if silence > STOP_SUSPICION and self._is_stopped():
-            raise self._lose("its process has been stopped", 0)
-        if silence > SILENCE_LIMIT:
-            raise self._lose(f"it has not answered for {SILENCE_LIMIT} s", 0)
-
-    def _is_stopped(self):
-        """Whether the daemon has been stopped by a signal or a debugger; False where that cannot be told, as in another namespace of processes."""
-        try:
-            with open(f"/proc/{self._pid}/stat", "rb") as stat:
-                return stat.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-        except (OSError, IndexError):
-            return False
-
-    def _raise_if_known(self):
-        if self._closed:
-            raise ValueError("the client has been closed")
-        if self._lost is not None:
-            raise DaemonLost(self._lost)
-
-    def _lose(self, how, patience=REASON_PATIENCE):
-        """What is to be raised: with the daemon's reason, where it gave one. Its memory says that it has closed before the socket does, by which the reason comes."""
-        deadline = time.monotonic() + patience
-        while self._goodbye is None and not self._ended and not self._fill() and time.monotonic() < deadline:
-            self._poll(select.POLLIN)
-        self._lost = f"the daemon is lost: {how}" if self._goodbye is None else f"the daemon has disconnected this client: {self._goodbye}"
-        return DaemonLost(self._lost)
-
-    def _await(self, events, deadline):
-        """Waits for the socket, for a while."""
-        self._poll(events)
-        now = time.monotonic()
-        if now - self._looked >= LOOK_INTERVAL:
-            self._look(now)
-        if now > deadline:
-            raise self._lose(f"it has not answered for {self._timeout} s", 0)
-
-    def _poll(self, events):
-        poll = select.poll()
-        poll.register(self._socket, events)
-        poll.poll(1000 * LOOK_INTERVAL)
-
-    def _write(self, message):
-        data, deadline = self._frame(message), time.monotonic() + self._timeout
-        while data:
-            try:
-                data = data[self._socket.send(data):]
-            except BlockingIOError:
-                self._await(select.POLLOUT, deadline)
-            except OSError as error:
-                raise self._lose(str(error)) from error
-
-    @staticmethod
-    def _frame(message):
-        data = json.dumps(message).encode()
-        return struct.pack("<I", len(data)) + data
-
-    def _fill(self):
-        """Reads what has come. False where nothing has."""
-        try:
-            data, fds, _, _ = socket.recv_fds(self._socket, 65536, 16)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data, fds = b"", []
-        self._ended = not data
-        self.fds += fds
-        self._buffer += data
-        while len(self._buffer) >= 4:
-            (size,) = struct.unpack_from("<I", self._buffer)
-            if size <= LONGEST_MESSAGE and len(self._buffer) < 4 + size:
-                break
-            message, self._buffer = self._parse(self._buffer[4:4 + size]), self._buffer[4 + size:]
-            if message["type"] == "goodbye":
-                self._ended, self._goodbye = True, message.get("reason", "it said goodbye")
-            else:
-                self._inbox.append(message)
-        return True
-
-    def _parse(self, data):
-        try:
-            message = json.loads(data)
-            if len(data) <= LONGEST_MESSAGE and isinstance(message, dict) and "type" in message:
-                return message
-        except ValueError:
-            pass
-        self._lost = "what answers is no daemon of this protocol"
-        raise DaemonLost(self._lost)
-
-
 class Client:
     """A connection to a daemon."""
 
     def __init__(self, path, tenant="default", name="python", ring_bytes=1 << 18, timeout=10.0):
         if os.uname().machine != "x86_64":
             raise NotImplementedError("this client relies on the order of loads and stores of x86-64")
-        self._control = _Control(path, timeout)
+        self._control = Control(path, timeout)
         try:
             self._attach(tenant, name, ring_bytes)
         except BaseException:
@@ -496,7 +296,7 @@ class Client:
         self._own_halves, self._daemon_halves = memoryview(self._own).cast("I"), memoryview(self._daemon).cast("I")
         self._entries = memoryview(self._map(welcome["entriesBytes"], write=False)).cast("I")
         self._event = self._control.fds.pop(0)
-        self._control.watch(self._daemon_words, self._daemon_halves, self._event)
+        self._control.watch(lambda: self._daemon_words[HEARTBEAT // 8], lambda: self._daemon_halves[DAEMON_STATE // 4] != 0, self._event)
         extent = self._control.receive()
         self._pool = memoryview(self._map(extent["bytes"], write=True))
         self._slots = list(range(self._max_sequences - 1, -1, -1))
