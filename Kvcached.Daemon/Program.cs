@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using Kvcached.Daemon;
 using Kvcached.Daemon.Admin;
 using Kvcached.Daemon.Demo;
@@ -8,13 +9,16 @@ using Kvcached.Daemon.Serve;
 
 const int usageError = 2;
 
-var root = new RootCommand("A user-mode, indirection-table KV-cache memory manager for LLM inference.")
+// No RootCommand, which names itself after the assembly.
+var root = new Command("kvcached", "A user-mode, indirection-table KV-cache memory manager for LLM inference.")
 {
     ServeCommand.Create(),
     DemoCommand.Create(),
     ModelCommand.Create(),
     ReplayCommand.Create(),
     ReplayClientCommand.Create(),
+    new HelpOption(),
+    new VersionOption(),
 };
 foreach (var command in AdminCommands.Create())
 {

@@ -102,7 +102,8 @@ public sealed partial class ReadmeTests
     public void A_command_that_a_document_names_exists_with_its_options(string project, string name, string options)
     {
         var help = Run(Path.Combine(AppContext.BaseDirectory, $"{project}.dll"), name, "--help");
-        Assert.Contains($"{project} {name} [options]", help, StringComparison.Ordinal);
+        var program = project == "Kvcached.Daemon" ? "kvcached" : project;
+        Assert.Contains($"{program} {name} [options]", help, StringComparison.Ordinal);
         Assert.All(options.Split(' ', StringSplitOptions.RemoveEmptyEntries), option => Assert.Matches($"{option}\\b", help));
     }
 

@@ -14,14 +14,10 @@ internal static class AdminCommands
 {
     private const int Failed = 1;
 
-    /// <summary>Columns of tables that no terminal shows.</summary>
-    private const int FileWidth = 160;
-
-    private static readonly Option<string> Socket = new("--socket")
+    private static readonly Option<string?> Socket = new("--socket")
     {
-        Description = "Socket of the daemon.",
+        Description = $"Socket of the daemon (default: ${ServeSettings.Prefix}Socket, else kvcached.sock in $XDG_RUNTIME_DIR, or in the folder for temporary files).",
         HelpName = "path",
-        DefaultValueFactory = _ => ServeSettings.DefaultSocket(),
     };
 
     private static readonly Option<bool> Json = new("--json") { Description = "Write one JSON object." };
@@ -37,9 +33,9 @@ internal static class AdminCommands
 
     private static readonly Argument<string> Tenant = new("tenant") { Description = "The tenant's name." };
 
-    private static readonly Option<long?> Max = Size("--max", "Hard limit: what the tenant may hold of the pool at most; none for no limit.");
+    private static readonly Option<long?> Max = Size("--max", "Hard limit: what the tenant may hold of the pool at most; none for no limit.", none: long.MaxValue);
 
-    private static readonly Option<long?> Min = Size("--min", "Guaranteed minimum: never taken for another tenant.");
+    private static readonly Option<long?> Min = Size("--min", "Guaranteed minimum: never taken for another tenant; none for no minimum.", none: 0);
 
     private static readonly Option<int?> Weight = new("--weight") { Description = "Part of what lies between, beside the weights of other active tenants.", HelpName = "number" };
 
@@ -48,11 +44,11 @@ internal static class AdminCommands
         Make("status", "Shows what a daemon holds, by tenant and client.", ShowStatus, Json),
         Make("top", "Shows, again and again, what tenants hold and how fast blocks come and go.", ShowTop, Interval, Count),
         Make("limit", "Changes limits of a tenant; what is not named stays.", SetLimits, Tenant, Max, Min, Weight),
-        Make("compact", "Has the pool compacted: blocks of sparse segments are moved into fuller ones, while kernels run.", (control, _) => control.Ask<OkMessage>(new CompactMessage())),
-        Make("trim", "Compacts the pool, and gives memory above its floor back to the system.", (control, _) => control.Ask<OkMessage>(new TrimMessage())),
+        Make("compact", "Has the pool compacted: blocks of sparse segments are moved into fuller ones, while kernels run.", (control, _, _) => control.Ask<OkMessage>(new CompactMessage())),
+        Make("trim", "Compacts the pool, and gives memory above its floor back to the system.", (control, _, _) => control.Ask<OkMessage>(new TrimMessage())),
     ];
 
-    private static Command Make(string name, string description, Action<ControlClient, ParseResult> act, params ReadOnlySpan<Symbol> symbols)
+    private static Command Make(string name, string description, Action<ControlClient, ParseResult, AdminOutput> act, params ReadOnlySpan<Symbol> symbols)
     {
         var command = new Command(name, description) { Socket };
         foreach (var symbol in symbols)
@@ -71,60 +67,69 @@ internal static class AdminCommands
         return command;
     }
 
-    private static int Run(string name, ParseResult parse, Action<ControlClient, ParseResult> act)
+    private static int Run(string name, ParseResult parse, Action<ControlClient, ParseResult, AdminOutput> act)
     {
+        var socket = ServeSettings.FindSocket(parse.GetValue(Socket), Environment.GetEnvironmentVariables());
         try
         {
-            using var control = AdminConnection.Open(parse.GetValue(Socket)!);
-            if (!AnsiConsole.Profile.Out.IsTerminal)
-            {
-                AnsiConsole.Profile.Width = FileWidth;
-            }
-
-            act(control, parse);
+            using var control = AdminConnection.Open(socket);
+            var output = new AdminOutput();
+            act(control, parse, output);
+            output.Flush();
             return 0;
         }
         catch (KvException error)
         {
-            Console.Error.WriteLine($"kvcached: {name}: {error.Message}");
+            Console.Error.WriteLine(Printable.Escape($"kvcached: {name}: {error.Message}"));
+            return Failed;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            if (AdminOutput.IsUnread(error))
+            {
+                return 0;
+            }
+
+            Console.Error.WriteLine(Printable.Escape($"kvcached: {name}: Cannot write to standard output: {error.Message}"));
             return Failed;
         }
     }
 
-    private static void ShowStatus(ControlClient control, ParseResult parse)
+    private static void ShowStatus(ControlClient control, ParseResult parse, AdminOutput output)
     {
         var status = Read(control);
         if (parse.GetValue(Json))
         {
-            Console.Out.WriteLine(JsonSerializer.Serialize(status, ControlJson.Default.DaemonStatus));
+            output.Text.WriteLine(JsonSerializer.Serialize(status, ControlJson.Default.DaemonStatus));
             return;
         }
 
-        AnsiConsole.MarkupLineInterpolated($"daemon {status.Pid} on {status.Device}, up {TimeSpan.FromSeconds(Math.Round(status.UptimeSeconds)):c}");
-        AnsiConsole.MarkupLineInterpolated($"pool {Mebibytes(status.Totals.ResidentBytes)} of {Mebibytes(status.PoolBytes)} MiB in use, {Mebibytes(status.PoolPhysicalBytes)} MiB of memory; cold {Mebibytes(status.Totals.ColdBytes)} of {Mebibytes(status.ColdCapacityBytes)} MiB");
-        AnsiConsole.Write(StatusTables.Tenants(status));
-        AnsiConsole.Write(StatusTables.Clients(status));
+        output.Tables.MarkupLineInterpolated($"daemon {status.Pid} on {status.Device}, up {TimeSpan.FromSeconds(Math.Round(status.UptimeSeconds)):c}");
+        output.Tables.MarkupLineInterpolated($"pool {Mebibytes(status.Totals.ResidentBytes)} of {Mebibytes(status.PoolBytes)} MiB in use, {Mebibytes(status.PoolPhysicalBytes)} MiB of memory; cold {Mebibytes(status.Totals.ColdBytes)} of {Mebibytes(status.ColdCapacityBytes)} MiB");
+        output.Tables.Write(StatusTables.Tenants(status));
+        output.Tables.Write(StatusTables.Clients(status));
     }
 
-    private static void ShowTop(ControlClient control, ParseResult parse)
+    private static void ShowTop(ControlClient control, ParseResult parse, AdminOutput output)
     {
         var interval = TimeSpan.FromSeconds(Math.Clamp(parse.GetValue(Interval), 0.05, 3600));
         var left = parse.GetValue(Count) ?? int.MaxValue;
         var before = Read(control);
-        if (!AnsiConsole.Profile.Out.IsTerminal)
+        if (!output.IsTerminal)
         {
             for (; left > 0; left--)
             {
                 Thread.Sleep(interval);
                 var now = Read(control);
-                AnsiConsole.Write(StatusTables.Top(before, now));
+                output.Tables.Write(StatusTables.Top(before, now));
+                output.Flush();
                 before = now;
             }
 
             return;
         }
 
-        AnsiConsole.Live(StatusTables.Top(before, before)).Start(display =>
+        output.Tables.Live(StatusTables.Top(before, before)).Start(display =>
         {
             for (; left > 0; left--)
             {
@@ -136,7 +141,7 @@ internal static class AdminCommands
         });
     }
 
-    private static void SetLimits(ControlClient control, ParseResult parse)
+    private static void SetLimits(ControlClient control, ParseResult parse, AdminOutput output)
     {
         var request = new LimitMessage { Tenant = parse.GetValue(Tenant)!, MinBytes = parse.GetValue(Min), MaxBytes = parse.GetValue(Max), Weight = parse.GetValue(Weight) };
         if (request is { MinBytes: null, MaxBytes: null, Weight: null })
@@ -144,26 +149,32 @@ internal static class AdminCommands
             throw new UsageException("limit: name at least one of --max, --min and --weight.");
         }
 
+        var isNew = !Array.Exists(Read(control).Tenants, tenant => tenant.Name == request.Tenant);
         control.Ask<OkMessage>(request);
+        if (Array.Find(Read(control).Tenants, tenant => tenant.Name == request.Tenant) is { } now)
+        {
+            var max = now.MaxBytes is { } bytes ? SizeParser.Format(bytes) : "none";
+            output.Text.WriteLine(Printable.Escape($"tenant {now.Name}{(isNew ? ", which is new" : string.Empty)}: minimum {SizeParser.Format(now.MinBytes)}, maximum {max}, weight {now.Weight}"));
+        }
     }
 
     private static DaemonStatus Read(ControlClient control) => control.Ask<StatusMessage>(new GetStatusMessage()).Status;
 
     private static long Mebibytes(long bytes) => bytes >> 20;
 
-    private static Option<long?> Size(string name, string description) => new(name)
+    private static Option<long?> Size(string name, string description, long none) => new(name)
     {
         Description = description,
         HelpName = "size",
-        CustomParser = ReadSize,
+        CustomParser = result => ReadSize(result, none),
     };
 
-    private static long? ReadSize(ArgumentResult result)
+    private static long? ReadSize(ArgumentResult result, long none)
     {
         try
         {
             var text = result.Tokens[0].Value;
-            return text == "none" ? long.MaxValue : SizeParser.Parse(text);
+            return text == "none" ? none : SizeParser.Parse(text);
         }
         catch (UsageException error)
         {

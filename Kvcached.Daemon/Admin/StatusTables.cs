@@ -13,7 +13,7 @@ internal static class StatusTables
         foreach (var tenant in status.Tenants)
         {
             table.AddRow(
-                Markup.Escape(tenant.Name), Size(tenant.ResidentBytes), Size(tenant.CleanBytes), Size(tenant.ColdBytes), Size(tenant.MinBytes), Size(tenant.ShareBytes),
+                Name(tenant.Name), Size(tenant.ResidentBytes), Size(tenant.CleanBytes), Size(tenant.ColdBytes), Size(tenant.MinBytes), Size(tenant.ShareBytes),
                 tenant.MaxBytes is { } max ? Size(max) : "-", Text(tenant.Weight), Text(tenant.Steps), Text(tenant.EvictedBlocks), Text(tenant.ReloadedBlocks));
         }
 
@@ -26,7 +26,7 @@ internal static class StatusTables
         foreach (var client in status.Clients)
         {
             table.AddRow(
-                Text(client.Number), Markup.Escape(client.Name), Markup.Escape(client.Tenant), client.Pid.ToString(CultureInfo.InvariantCulture), client.State, Text(client.Lanes), Text(client.Sequences),
+                Text(client.Number), Name(client.Name), Name(client.Tenant), client.Pid.ToString(CultureInfo.InvariantCulture), client.State, Text(client.Lanes), Text(client.Sequences),
                 Size(client.PinnedBytes));
         }
 
@@ -42,7 +42,7 @@ internal static class StatusTables
         {
             var old = Array.Find(before.Tenants, other => other.Name == tenant.Name);
             table.AddRow(
-                Markup.Escape(tenant.Name), Size(tenant.ResidentBytes), Size(tenant.CleanBytes), Size(tenant.ColdBytes),
+                Name(tenant.Name), Size(tenant.ResidentBytes), Size(tenant.CleanBytes), Size(tenant.ColdBytes),
                 $"{Size(tenant.MinBytes)}..{(tenant.MaxBytes is { } max ? Size(max) : "-")}, {Text(tenant.Weight)}",
                 Rate(tenant.Steps, old?.Steps), Rate(tenant.EvictedBlocks, old?.EvictedBlocks), Rate(tenant.ReloadedBlocks, old?.ReloadedBlocks),
                 $"{Text((long)tenant.StepMedianMicroseconds)} us", $"{Text((long)tenant.StepSlowMicroseconds)} us");
@@ -64,6 +64,8 @@ internal static class StatusTables
 
         return table;
     }
+
+    private static string Name(string name) => Markup.Escape(Printable.Escape(name));
 
     private static string Size(long bytes) => (bytes / (double)(1 << 20)).ToString("#,0.#", CultureInfo.InvariantCulture);
 

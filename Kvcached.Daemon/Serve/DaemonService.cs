@@ -19,9 +19,22 @@ internal sealed partial class DaemonService(ServerOptions options, ServeOutcome 
     {
         _device = new CpuDevice(new CpuDeviceOptions { Workers = 1 });
         _server = new CacheServer(_device, options);
-        _server.Condemned += (client, reason) => ClientCondemned(client.Number, client.Name, client.Tenant, client.Pid, reason);
-        _server.Reclaimed += client => ClientReclaimed(client.Number, client.Name, client.Tenant, client.Pid);
-        _server.Connected += client => ClientConnected(client.Number, client.Name, client.Tenant, client.Pid);
+        _server.Connected += client =>
+        {
+            var (name, tenant) = Shown(client);
+            ClientConnected(client.Number, name, tenant, client.Pid);
+        };
+        _server.Condemned += (client, reason) =>
+        {
+            var (name, tenant) = Shown(client);
+            var shown = Printable.Escape(reason);
+            ClientCondemned(client.Number, name, tenant, client.Pid, shown);
+        };
+        _server.Reclaimed += client =>
+        {
+            var (name, tenant) = Shown(client);
+            ClientReclaimed(client.Number, name, tenant, client.Pid);
+        };
         _server.Failed += error =>
         {
             outcome.HasFailed = true;
@@ -29,7 +42,11 @@ internal sealed partial class DaemonService(ServerOptions options, ServeOutcome 
             lifetime.StopApplication();
         };
         _listener = new ControlListener(_server, options);
-        _listener.Refused += ConnectionRefused;
+        _listener.Refused += (pid, reason) =>
+        {
+            var shown = Printable.Escape(reason);
+            ConnectionRefused(pid, shown);
+        };
         _accepting = _listener.RunAsync();
         Listening(options.Socket, options.PoolBytes, options.ColdBytes, _device.Name);
         systemd.Ready();
@@ -59,6 +76,9 @@ internal sealed partial class DaemonService(ServerOptions options, ServeOutcome 
         _server?.Dispose();
         _device?.Dispose();
     }
+
+    /// <summary>Names are chosen by clients.</summary>
+    private static (string Name, string Tenant) Shown(ClientIdentity client) => (Printable.Escape(client.Name), Printable.Escape(client.Tenant));
 
     [LoggerMessage(EventId = 1, Level = LogLevel.Information, Message = "Listening on {Socket}: pool of {PoolBytes} bytes, cold memory of {ColdBytes} bytes, device {Device}")]
     private partial void Listening(string socket, long poolBytes, long coldBytes, string device);

@@ -1,112 +1,124 @@
+using System.Collections;
+using System.CommandLine;
 using System.Globalization;
+using Kvcached.Protocol;
 using Kvcached.Server;
 
 namespace Kvcached.Daemon.Serve;
 
 /// <summary>
-/// The daemon's settings as a file, <c>KVCACHED_*</c> variables or flags give them: text, checked as a whole when the daemon starts.
+/// The daemon's settings: from flags, else from <c>KVCACHED_*</c> variables, else from the file.
 /// </summary>
 internal sealed class ServeSettings
 {
-    /// <summary>Path of the Unix socket; null for <c>kvcached.sock</c> in the user's runtime folder.</summary>
-    public string? Socket { get; set; }
+    public const string Prefix = "KVCACHED_";
 
-    /// <summary>The device: <c>cpu</c>.</summary>
-    public string Device { get; set; } = "cpu";
+    private readonly Func<ServeSetting, string?> _flags;
+    private readonly Dictionary<string, GivenText> _variables = new(StringComparer.OrdinalIgnoreCase);
+    private readonly SettingsFile? _file;
 
-    /// <summary>Device memory for blocks: a size, or <c>FLOOR..CEILING</c>.</summary>
-    public string Pool { get; set; } = "1GiB";
-
-    /// <summary>Host memory for cold copies.</summary>
-    public string Cold { get; set; } = "4GiB";
-
-    /// <summary>Device memory for rows of block entries.</summary>
-    public string Table { get; set; } = "4MiB";
-
-    /// <summary>Seconds for which a client may hold a step.</summary>
-    public string Lease { get; set; } = "60";
-
-    /// <summary>What becomes of a client past its lease: <c>kill</c> or <c>quarantine</c>.</summary>
-    public string OnLease { get; set; } = "kill";
-
-    /// <summary>Fraction of the pool that what one client has under way may keep from others.</summary>
-    public double MaxPinned { get; set; } = 0.75;
-
-    /// <summary>Clients at a time.</summary>
-    public int MaxClients { get; set; } = 64;
-
-    /// <summary>Users beside the daemon's own whose processes may connect, by number.</summary>
-    public IList<int> AllowedUsers { get; } = [];
-
-    /// <summary>Tenants with limits.</summary>
-    public IDictionary<string, TenantSettings> Tenants { get; } = new Dictionary<string, TenantSettings>();
-
-    /// <summary>The socket that a daemon listens on, and its clients try, unless told otherwise.</summary>
-    public static string DefaultSocket() =>
-        Path.Combine(Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") is { Length: > 0 } folder ? folder : Path.GetTempPath(), "kvcached.sock");
-
-    /// <summary>What the server is to be made of.</summary>
-    /// <exception cref="UsageException">A setting is none; the message names it and what it may be.</exception>
-    /// <exception cref="KvException">A setting is out of range; the message names it and the limit.</exception>
-    public ServerOptions ToServerOptions()
+    /// <summary>Takes settings as they are given.</summary>
+    /// <param name="flags">The text of a setting's flag; null if it is not given.</param>
+    /// <param name="variables">The environment; what does not begin with <see cref="Prefix"/> is others'.</param>
+    /// <param name="file">The JSON file, if there is one.</param>
+    /// <exception cref="UsageException">A variable or a key is no setting, or the file cannot be read.</exception>
+    public ServeSettings(Func<ServeSetting, string?> flags, IDictionary variables, string? file)
     {
-        if (Device != "cpu")
+        _flags = flags;
+        foreach (var (name, text) in Ours(variables))
         {
-            throw new UsageException($"Device is '{Device}'; this build serves cpu.");
+            var setting = ServeSetting.Find(name[Prefix.Length..]) ?? throw new UsageException(
+                Printable.Escape($"the variable {name} is no setting; there are {string.Join(", ", ServeSetting.All.Select(known => Prefix + known.Name))}. Users and tenants are named in the file (--config)."));
+            if (!_variables.TryAdd(setting.Name, GivenText.Of($"the variable {name}", text)))
+            {
+                throw new UsageException($"the variable {name} is given twice, in upper and lower case.");
+            }
         }
 
-        var pool = Named(nameof(Pool), () => PoolSize.Parse(Pool));
+        _file = file is null ? null : SettingsFile.Read(file);
+    }
+
+    /// <summary>The socket of the daemon that a command is about: of a flag, else of the variable, else the default.</summary>
+    /// <exception cref="UsageException">It is no path of a socket.</exception>
+    public static string FindSocket(string? flag, IDictionary variables)
+    {
+        var given = flag is null ? null : GivenText.Of(ServeSetting.Socket.Flag.Name, flag);
+        foreach (var (name, text) in Ours(variables))
+        {
+            if (name[Prefix.Length..].Equals(ServeSetting.Socket.Name, StringComparison.OrdinalIgnoreCase))
+            {
+                given ??= GivenText.Of($"the variable {name}", text);
+            }
+        }
+
+        return ReadSocket(given);
+    }
+
+    /// <summary>What the server is to be made of.</summary>
+    /// <exception cref="UsageException">A setting is none, or out of range; the message says which, from where, and what it may be.</exception>
+    public ServerOptions ToServerOptions()
+    {
+        Read<int>(ServeSetting.Device, text => text == "cpu" ? 0 : null);
+        var pool = Read<PoolSize>(ServeSetting.Pool, text => PoolSize.Parse(text));
         var options = new ServerOptions
         {
-            Socket = Path.GetFullPath(Socket ?? DefaultSocket()),
+            Socket = ReadSocket(Find(ServeSetting.Socket)),
             PoolBytes = pool.CeilingBytes,
             PoolFloorBytes = pool.IsElastic ? pool.FloorBytes : null,
-            ColdBytes = Named(nameof(Cold), () => SizeParser.Parse(Cold)),
-            TableBytes = Named(nameof(Table), () => SizeParser.Parse(Table)),
-            MaxClients = MaxClients,
-            MaxPinnedFraction = MaxPinned,
-            Lease = double.TryParse(Lease, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and < 1e6
-                ? TimeSpan.FromSeconds(seconds)
-                : throw new UsageException($"Lease is '{Lease}'; it must be a number of seconds above 0."),
-            KillsPastLease = OnLease switch
+            ColdBytes = Read<long>(ServeSetting.Cold, text => ReadSize(text, 0, KvCacheOptions.MaxPoolBytes, KvCacheOptions.UnitBytes)),
+            TableBytes = Read<long>(ServeSetting.Table, text => ReadSize(text, KvCacheOptions.TableUnitBytes, ServerOptions.MaxTableBytes, KvCacheOptions.TableUnitBytes)),
+            MaxClients = Read<int>(ServeSetting.MaxClients, text => ReadCount(text) is <= ServerOptions.MostClients and var count ? count : null),
+            MaxPinnedFraction = Read<double>(ServeSetting.MaxPinned, text => ReadNumber(text) is > 0 and <= 1 and var fraction ? fraction : null),
+            Lease = Read<TimeSpan>(ServeSetting.Lease, text => ReadNumber(text) is >= 0.1 and <= int.MaxValue / 1000 and var seconds ? TimeSpan.FromSeconds(seconds) : null),
+            KillsPastLease = Read<bool>(ServeSetting.OnLease, text => text switch
             {
                 "kill" => true,
                 "quarantine" => false,
-                _ => throw new UsageException($"OnLease is '{OnLease}'; it must be kill or quarantine."),
-            },
-            AllowedUsers = [.. AllowedUsers],
-            Tenants = Tenants.ToDictionary(tenant => tenant.Key, tenant => tenant.Value.ToQuota(tenant.Key)),
+                _ => null,
+            }),
+            AllowedUsers = _file?.AllowedUsers ?? [],
+            Tenants = _file?.Tenants ?? new Dictionary<string, TenantQuota>(),
         };
-        options.Validate();
-        return options;
-    }
-
-    /// <summary>Says which setting it is that cannot be read.</summary>
-    internal static T Named<T>(string name, Func<T> read)
-    {
         try
         {
-            return read();
+            options.Validate();
+            return options;
         }
-        catch (UsageException error)
+        catch (KvException error)
         {
-            throw new UsageException($"{name}: {error.Message}", error);
+            throw new UsageException(Printable.Escape(error.Message), error);
         }
     }
-}
 
-/// <summary>Limits of a tenant, as text.</summary>
-internal sealed class TenantSettings
-{
-    /// <summary>Guaranteed.</summary>
-    public string Min { get; set; } = "0B";
+    /// <summary>A whole number of 1 or more; null for anything else.</summary>
+    internal static int? ReadCount(string text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var count) && count > 0 ? count : null;
 
-    /// <summary>Hard limit; null for none.</summary>
-    public string? Max { get; set; }
+    private static double? ReadNumber(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
 
-    /// <summary>Part of what lies between.</summary>
-    public int Weight { get; set; } = 1;
+    private static long? ReadSize(string text, long min, long max, long multiple) =>
+        SizeParser.Parse(text) is var bytes && bytes >= min && bytes <= max && bytes % multiple == 0 ? bytes : null;
 
-    public TenantQuota ToQuota(string name) =>
-        ServeSettings.Named($"Tenants:{name}", () => new TenantQuota(SizeParser.Parse(Min), Max is null ? null : SizeParser.Parse(Max), Weight));
+    private static string ReadSocket(GivenText? given)
+    {
+        if (given is null)
+        {
+            return Path.Combine(Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") is { Length: > 0 } folder ? folder : Path.GetTempPath(), "kvcached.sock");
+        }
+
+        var path = given.Text is { Length: > 0 } text && !text.Contains('\0', StringComparison.Ordinal) ? Path.GetFullPath(text) : null;
+        return path is not null && SocketPath.IsValid(path) ? path : throw given.Refuse(ServeSetting.Socket.Allowed);
+    }
+
+    private static IEnumerable<(string Name, string Text)> Ours(IDictionary variables) =>
+        from DictionaryEntry variable in variables
+        let name = (string)variable.Key
+        where name.StartsWith(Prefix, StringComparison.Ordinal)
+        select (name, (string?)variable.Value ?? string.Empty);
+
+    private GivenText? Find(ServeSetting setting) =>
+        _flags(setting) is { } flag ? GivenText.Of(setting.Flag.Name, flag) : _variables.GetValueOrDefault(setting.Name) ?? _file?[setting];
+
+    private T Read<T>(ServeSetting setting, Func<string, T?> read)
+        where T : struct =>
+        (Find(setting) ?? GivenText.Of(setting.Name, setting.Default!)).Read(read, setting.Allowed);
 }

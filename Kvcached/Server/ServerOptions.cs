@@ -30,6 +30,9 @@ public sealed record ServerOptions
     /// <summary>Bytes of page tables that a lane may have.</summary>
     internal const long MaxPageTableBytes = 256 << 20;
 
+    /// <summary>Bytes that the block tables may have.</summary>
+    internal const long MaxTableBytes = 1L << 32;
+
     /// <summary>Path of the Unix socket.</summary>
     public required string Socket { get; init; }
 
@@ -76,7 +79,7 @@ public sealed record ServerOptions
         KvCacheOptions.Check(nameof(PoolBytes), PoolBytes, KvCacheOptions.UnitBytes, KvCacheOptions.MaxPoolBytes, KvCacheOptions.UnitBytes);
         KvCacheOptions.Check(nameof(PoolFloorBytes), PoolFloorBytes ?? PoolBytes, KvCacheOptions.UnitBytes, PoolBytes, KvCacheOptions.UnitBytes);
         KvCacheOptions.Check(nameof(ColdBytes), ColdBytes, 0, KvCacheOptions.MaxPoolBytes, KvCacheOptions.UnitBytes);
-        KvCacheOptions.Check(nameof(TableBytes), TableBytes, KvCacheOptions.TableUnitBytes, 1L << 32, KvCacheOptions.TableUnitBytes);
+        KvCacheOptions.Check(nameof(TableBytes), TableBytes, KvCacheOptions.TableUnitBytes, MaxTableBytes, KvCacheOptions.TableUnitBytes);
         KvCacheOptions.Check(nameof(MaxClients), MaxClients, 1, MostClients, 1);
         KvCacheOptions.Check(nameof(MaxSequences), MaxSequences, 1, 1 << 20, 1);
         KvCacheOptions.Check(nameof(MaxLanes), MaxLanes, 1, 64, 1);
@@ -84,6 +87,31 @@ public sealed record ServerOptions
         if (MaxPinnedFraction is not (> 0 and <= 1))
         {
             throw new KvException(KvError.InvalidArgument, $"{nameof(MaxPinnedFraction)} is {MaxPinnedFraction}; it must be above 0 and at most 1.");
+        }
+
+        ValidateTenants();
+    }
+
+    private void ValidateTenants()
+    {
+        KvCacheOptions.Check(nameof(Tenants), Tenants.Count, 0, TenantRegistry.MostTenants, 1);
+        var left = PoolBytes;
+        foreach (var (name, (min, max, weight)) in Tenants)
+        {
+            TenantRegistry.CheckName(name);
+            var pool = $"{left} bytes, which other tenants' minimums leave of the pool's {PoolBytes}";
+            var wrong =
+                max < 0 ? $"its maximum is {max} bytes; it must be 0 or more" :
+                min < 0 || min > (max ?? long.MaxValue) ? $"its minimum is {min} bytes; it must be 0 to its maximum{(max is null ? string.Empty : $" of {max}")}" :
+                min > left ? $"its minimum is {min} bytes; it must be at most {pool}" :
+                weight < 1 ? $"its weight is {weight}; it must be 1 or more" :
+                null;
+            if (wrong is not null)
+            {
+                throw new KvException(KvError.InvalidArgument, $"Tenant '{name}': {wrong}.");
+            }
+
+            left -= min;
         }
     }
 }

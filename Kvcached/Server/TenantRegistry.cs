@@ -61,7 +61,7 @@ internal sealed class TenantRegistry
             _engine.SetLimits(tenant.State, new TenantLimits(min ?? limits.MinBytes, max ?? limits.MaxBytes, weight ?? limits.Weight));
             tenant.IsKept = true;
         }
-        catch (KvException)
+        catch (KvException error)
         {
             if (!wasThere)
             {
@@ -69,7 +69,17 @@ internal sealed class TenantRegistry
                 _tenants.Remove(name);
             }
 
-            throw;
+            throw new KvException(error.Error, $"Tenant '{name}': {error.Message}");
+        }
+    }
+
+    /// <summary>Checks a name.</summary>
+    /// <exception cref="KvException">It is none.</exception>
+    public static void CheckName(string name)
+    {
+        if (name.Length is 0 or > LongestName)
+        {
+            throw new KvException(KvError.InvalidArgument, $"A tenant's name is '{name}', of {name.Length} characters; it must have 1 to {LongestName}.");
         }
     }
 
@@ -80,11 +90,7 @@ internal sealed class TenantRegistry
             return known;
         }
 
-        if (name.Length is 0 or > LongestName)
-        {
-            throw new KvException(KvError.InvalidArgument, $"A tenant's name of {name.Length} characters; it must have 1 to {LongestName}.");
-        }
-
+        CheckName(name);
         if (_tenants.Count == MostTenants)
         {
             throw new KvException(KvError.CapacityExceeded, $"There are {MostTenants} tenants, which is the limit.");

@@ -28,9 +28,14 @@ internal sealed class ControlClient : IDisposable
     public PidFd? OpenDaemon() => PidFd.TryOpenPeer(_socket);
 
     /// <summary>Connects to a socket.</summary>
-    /// <exception cref="KvException">Nobody answers on it.</exception>
+    /// <exception cref="KvException">Nobody answers on it, or there can be no socket of that path.</exception>
     public static async Task<ControlClient> ConnectAsync(string path, TimeSpan timeout, CancellationToken cancellation)
     {
+        if (!SocketPath.IsValid(path))
+        {
+            throw new KvException(KvError.InvalidArgument, $"The socket's path is '{path}'; it must have 1 to {SocketPath.MostBytes} bytes.");
+        }
+
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
@@ -40,7 +45,7 @@ internal sealed class ControlClient : IDisposable
         catch (SocketException error)
         {
             socket.Dispose();
-            throw new KvException(KvError.DaemonLost, $"No daemon answers on {path}: {error.Message}.");
+            throw new KvException(KvError.DaemonLost, $"No daemon answers on {path}: {Why(error)}.");
         }
         catch
         {
@@ -139,6 +144,14 @@ internal sealed class ControlClient : IDisposable
             descriptor?.Dispose();
         }
     }
+
+    private static string Why(SocketException error) => error.SocketErrorCode switch
+    {
+        // What the runtime makes of ENOENT.
+        SocketError.AddressNotAvailable => "there is no such file",
+        SocketError.ConnectionRefused => "nobody listens there",
+        _ => error.Message,
+    };
 
     private KvException Lost(string? how = null) =>
         new(KvError.DaemonLost, Reason is null ? $"The daemon is gone{how}." : $"The daemon has disconnected this client: {Reason}.");
