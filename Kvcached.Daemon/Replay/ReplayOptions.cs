@@ -79,6 +79,11 @@ internal sealed record ReplayOptions
         CheckRange("--requests", Requests, MaxRequests);
         CheckRange("--active", Active, MaxActive);
         CheckRange("--processes", Processes, MaxProcesses);
+        if (Seed < 0)
+        {
+            throw new UsageException($"--seed: {Seed}; it must be between 0 and {int.MaxValue}.");
+        }
+
         if (Processes > 0 && FlipBit)
         {
             throw new UsageException("--flip-bit: cold memory is the daemon's; leave out --processes.");

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Kvcached.Daemon.Serve;
 
 namespace Kvcached.Daemon.Replay;
 
@@ -116,7 +117,8 @@ internal sealed record ReplayReport
     {
         if (Refused > 0)
         {
-            yield return $"{Refused} of {Requests} requests were refused: the pool or the cold memory is too small for them.";
+            var share = Processes is null ? string.Empty : $", or the part of the pool that one process may pin (serve --max-pinned, {ServeSetting.MaxPinned.Default})";
+            yield return $"{Refused} of {Requests} requests were refused: the pool or the cold memory is too small for them{share}.";
         }
 
         if (MismatchedGranules > 0)

@@ -62,7 +62,7 @@ public class ReplayCommandTests
         var (exit, report, errors) = Replay(text, PoolBytes, seed: 3, processes: 2);
         Assert.Equal(1, exit);
         Assert.Equal((6, 1, 0), (Number(report, "requests"), Number(report, "refused"), Number(report, "mismatched_granules")));
-        Assert.Contains("1 of 6 requests were refused", errors, StringComparison.Ordinal);
+        Assert.Contains("1 of 6 requests were refused: the pool or the cold memory is too small for them, or the part of the pool that one process may pin (serve --max-pinned, 0.75).", errors, StringComparison.Ordinal);
     }
 
     [Fact]

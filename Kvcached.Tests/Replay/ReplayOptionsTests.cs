@@ -72,6 +72,7 @@ public class ReplayOptionsTests
         AssertRefused("--requests: -1", () => new ReplayOptions { Requests = -1 }.Validate(), "between 1 and 10000000");
         AssertRefused("--requests: 10000001", () => new ReplayOptions { Requests = 10_000_001 }.Validate());
         AssertRefused("--active: 16385", () => new ReplayOptions { Active = 16_385 }.Validate(), "between 1 and 16384");
+        AssertRefused("--seed: -1", () => new ReplayOptions { Seed = -1 }.Validate(), "between 0 and 2147483647");
     }
 
     [Fact]
