@@ -54,6 +54,7 @@ internal sealed unsafe class HostileLane(HostileConnection connection, LaneMessa
         var at = (SequenceView*)(views + (nint)((step % (ulong)options.Depth) * (ulong)options.MaxLayouts * (ulong)options.MaxBatch * SequenceView.Bytes));
         return (new ReadOnlySpan<SequenceView>(at, count).ToArray(), blockBytes);
     }
+
     /// <summary>Addresses of the windows of one of the last steps, as they were published, and whether each was open; nothing on a lane without windows.</summary>
     public (ulong Address, bool IsOpen)[] WindowsOf(ulong step)
     {

@@ -7,5 +7,12 @@ internal sealed class SocketFolder : IDisposable
 
     public string Socket => Path.Combine(_path, "kvcached.sock");
 
-    public void Dispose() => Directory.Delete(_path, recursive: true);
+    /// <summary>May be called again: who made it and the daemon in it both do.</summary>
+    public void Dispose()
+    {
+        if (Directory.Exists(_path))
+        {
+            Directory.Delete(_path, recursive: true);
+        }
+    }
 }

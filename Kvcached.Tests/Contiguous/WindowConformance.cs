@@ -66,7 +66,9 @@ public class CpuWindowConformance : WindowConformance
     protected override void Idle(IDevice device) => Thread.Sleep(1);
 }
 
-/// <summary>The cache is a daemon's, which has the pool mapped elsewhere.</summary>
+/// <summary>
+/// The cache is a daemon's, which has the pool mapped elsewhere, but in the same process: an address of the wrong mapping works here. <c>ServedRunnerTests</c> and <c>FuzzTests</c> notice one, in processes of their own.
+/// </summary>
 public sealed class ServedWindowConformance : CpuWindowConformance, IDisposable
 {
     private readonly SocketFolder _folder = new();

@@ -108,6 +108,38 @@ public class ReservationTests
     }
 
     [Fact]
+    public void A_holder_that_waited_for_its_tenants_quota_waits_for_what_other_tenants_began_meanwhile()
+    {
+        var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);
+        var tenant = rig.Engine.OpenTenant(new TenantLimits(MaxBytes: 12 * EngineRig.BlockBytes));
+        var (holder, sibling, other) = (Party.Open(rig, tenant: tenant), Party.Open(rig, tenant: tenant), Party.Open(rig));
+        var liveLane = rig.OpenLane(holder.Client);
+        var (first, second, siblings, live) = (other.Create(), other.Create(), sibling.Create(), holder.CreateIdle(1));
+        rig.Accept(other.Lane, (first, 8 * 4));
+        rig.Accept(liveLane, (live, 0));
+        Assert.Equal(KvStepStatus.Busy, rig.Begin(holder.Lane, (holder.Create(), 9 * 4)));
+
+        // While the holder's client has a live step, nobody else is bound; when it has none, it is the quota that it lacks, and other tenants are not.
+        rig.Accept(sibling.Lane, (siblings, 3 * 4));
+        rig.ObserveTransfers();
+        rig.ObserveEnd(liveLane, 1);
+        Assert.Equal(KvStepStatus.Busy, CacheEngine.StatusOf(holder.Lane, 2));
+        rig.Engine.Sequences.Free(other.Client, first);
+        rig.ObserveEnd(other.Lane, 1);
+        rig.Accept(other.Lane, (second, 8 * 4));
+        rig.ObserveTransfers();
+        Assert.Equal(KvStepStatus.Busy, CacheEngine.StatusOf(holder.Lane, 2));
+
+        rig.Engine.Sequences.Free(sibling.Client, siblings);
+        rig.ObserveEnd(sibling.Lane, 1);
+        Assert.Equal(KvStepStatus.Busy, CacheEngine.StatusOf(holder.Lane, 2));
+
+        rig.Engine.Sequences.Free(other.Client, second);
+        rig.ObserveEnd(other.Lane, 2);
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(holder.Lane, 2));
+    }
+
+    [Fact]
     public void A_reservation_lets_others_pass_while_nothing_moves_that_its_holder_waits_for_and_binds_them_again_once_it_does()
     {
         var rig = new EngineRig(poolBlocks: 16, coldBlocks: 0);

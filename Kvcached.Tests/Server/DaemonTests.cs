@@ -186,6 +186,45 @@ public sealed class DaemonTests : IDisposable
     }
 
     [Theory]
+    [InlineData("{\"type\":\"registerModel\",\"id\":3,\"name\":\"m\",\"layouts\":[{\"layers\":1,\"heads\":1,\"headDim\":64,\"elementType\":\"int4\"}]}", "$.layouts[0].elementType is \"int4\"")]
+    [InlineData("{\"type\":\"limit\",\"id\":3,\"tenant\":\"t\",\"weight\":1e30}", "$.weight is 1e30")]
+    [InlineData("{\"type\":\"noSuch\",\"id\":3}", "no message of type \"noSuch\"")]
+    [InlineData("{\"id\":3}", "no message of type missing")]
+    public void A_request_with_a_member_that_cannot_be_is_answered_with_an_error_and_the_connection_goes_on(string json, string error)
+    {
+        using var daemon = new TestDaemon(Options());
+        using var connection = new HostileConnection(_socket);
+        Assert.True(connection.TryAttach(new HelloMessage { Version = ControlFrame.Version }));
+        var bytes = System.Text.Encoding.UTF8.GetBytes(json);
+        connection.Send([.. BitConverter.GetBytes(bytes.Length), .. bytes], []);
+
+        // Its number is that of the next request, whose answer comes after this one.
+        var reply = Assert.IsType<ErrorMessage>(connection.Ask(new GetStatisticsMessage()));
+        Assert.Equal((3L, KvError.InvalidArgument), (reply.Id, reply.Error));
+        Assert.Contains(error, reply.Message, StringComparison.Ordinal);
+        Assert.Null(connection.Reason);
+    }
+
+    [Fact]
+    public void A_hello_that_is_refused_leaves_no_descriptor()
+    {
+        using var daemon = new TestDaemon(Options());
+        var before = Directory.GetFiles("/proc/self/fd").Length;
+        for (var i = 0; i < 200; i++)
+        {
+            using var connection = new HostileConnection(_socket);
+            Assert.False(connection.TryAttach(new HelloMessage { Version = ControlFrame.Version, RingBytes = 5 }));
+        }
+
+        // Other tests open and close descriptors of their own.
+        Assert.InRange(Directory.GetFiles("/proc/self/fd").Length, 0, before + 100);
+    }
+
+    [Fact]
+    public void A_daemon_that_does_not_start_says_why() =>
+        Assert.Contains("bogus", Assert.Throws<DaemonFailedException>(() => DaemonProcess.Start("--pool", "bogus")).Message, StringComparison.Ordinal);
+
+    [Theory]
     [InlineData("{\"type\":\"goodbye\"}", "said goodbye")]
     [InlineData("{\"type\":\"goodbye\"", "Not a control message")]
     [InlineData("{\"type\":\"welcome\"}", "control message")]

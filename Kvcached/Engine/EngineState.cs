@@ -156,6 +156,9 @@ internal sealed class EngineState
     public int Windows;
     public long WindowBytes;
 
+    /// <summary>Layouts of the pool that are there for windows alone.</summary>
+    public int WindowLayouts;
+
     /// <summary>Counts plans, so that a plan can mark the sequences that it is for.</summary>
     public ulong Plan;
 

@@ -23,7 +23,7 @@ internal sealed class RoomReservation(EngineState state)
     private long _patience;
     private long _quietTurns;
 
-    /// <summary>Whether other clients are bound, and have been since what is outstanding was listed.</summary>
+    /// <summary>Whether all other clients are bound, and have been since what is outstanding was listed.</summary>
     private bool _hasBound;
 
     /// <summary>The lane that holds it, if one does.</summary>
@@ -65,7 +65,7 @@ internal sealed class RoomReservation(EngineState state)
             || (_wantsQuota && !wantsQuota)
             || (_holder.Client != lane.Client && _wantsQuota == wantsQuota && _holder.Client.HasLive && !lane.Client.HasLive))
         {
-            (_holder, _wantsQuota, _hasBound) = (lane, wantsQuota, !lane.Client.HasLive);
+            (_holder, _wantsQuota, _hasBound) = (lane, wantsQuota, !wantsQuota && !lane.Client.HasLive);
             _patience = FirstPatience;
             _quietTurns = 0;
             state.ListOutstanding(_outstanding);
@@ -88,7 +88,7 @@ internal sealed class RoomReservation(EngineState state)
             return;
         }
 
-        var binds = !_holder.Client.HasLive;
+        var binds = !_wantsQuota && !_holder.Client.HasLive;
         if (binds && !_hasBound)
         {
             // What others began until now takes room, and will make some.

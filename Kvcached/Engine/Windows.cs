@@ -257,10 +257,13 @@ internal sealed class Windows(EngineState state)
             return;
         }
 
+        var before = state.Pool.Layouts;
         var layouts = _poolLayouts[tenant.Number] = new int[_orders];
         for (var order = 0; order < _orders; order++)
         {
             layouts[order] = state.Pool.AddLayout(BytesOf(order), tenant.Number);
         }
+
+        state.WindowLayouts += state.Pool.Layouts - before;
     }
 }

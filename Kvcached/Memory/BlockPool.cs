@@ -111,6 +111,9 @@ internal sealed partial class BlockPool
         Units.EnsureLane(lane);
     }
 
+    /// <summary>Whether a tenant has had blocks of a size.</summary>
+    public bool HasLayout(long blockBytes, int tenant) => Array.Exists(_layouts, layout => layout.BlockBytes == blockBytes && layout.Tenant == tenant);
+
     /// <summary>Adds a block size of a tenant, or finds it: a tenant's blocks of one size share segments, and no other tenant's do. Returns its number.</summary>
     /// <returns>−1 if no segment of it fits the arena.</returns>
     public int AddLayout(long blockBytes, int tenant = 0)

@@ -41,7 +41,8 @@ internal static class ControlFrame
     }
 
     /// <summary>Reads a message.</summary>
-    /// <exception cref="ProtocolException">Not a message of this protocol.</exception>
+    /// <exception cref="InvalidRequestException">An object that has an id, but not a message of this protocol.</exception>
+    /// <exception cref="ProtocolException">Not even that.</exception>
     public static ControlMessage Read(ReadOnlySpan<byte> json)
     {
         try
@@ -50,7 +51,54 @@ internal static class ControlFrame
         }
         catch (Exception error) when (error is JsonException or NotSupportedException)
         {
-            throw new ProtocolException($"Not a control message: {error.Message}", error);
+            throw InvalidRequest(json, error) ?? new ProtocolException($"Not a control message: {error.Message}", error);
         }
+    }
+
+    /// <summary>What is wrong with a message that has an id, if it has one.</summary>
+    private static InvalidRequestException? InvalidRequest(ReadOnlySpan<byte> json, Exception error)
+    {
+        try
+        {
+            var reader = new Utf8JsonReader(json);
+            using var document = JsonDocument.ParseValue(ref reader);
+            var root = document.RootElement;
+            if (reader.BytesConsumed < json.Length || root.ValueKind != JsonValueKind.Object || !root.TryGetProperty("id", out var id) || id.ValueKind != JsonValueKind.Number || !id.TryGetInt64(out var number))
+            {
+                return null;
+            }
+
+            var message = error is JsonException { Path: { Length: > 1 } path } && path != "$.type"
+                ? $"Member {path} is {ValueAt(root, path)}, which is of another type than it must be, or out of its range."
+                : $"There is no message of type {ValueAt(root, "$.type")} with these members.";
+            return new InvalidRequestException(number, message, error);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>The value that a path of members and places names, cut short; "missing" where there is none.</summary>
+    private static string ValueAt(JsonElement root, string path)
+    {
+        const int Longest = 64;
+        var value = root;
+        foreach (var part in path.Split(['.', '[', ']'], StringSplitOptions.RemoveEmptyEntries)[1..])
+        {
+            var isThere = value.ValueKind switch
+            {
+                JsonValueKind.Array when int.TryParse(part, out var place) && place < value.GetArrayLength() => (value = value[place]).ValueKind != JsonValueKind.Undefined,
+                JsonValueKind.Object => value.TryGetProperty(part, out value),
+                _ => false,
+            };
+            if (!isThere)
+            {
+                return "missing";
+            }
+        }
+
+        var text = value.GetRawText();
+        return text.Length <= Longest ? text : $"{text[..Longest]}…";
     }
 }

@@ -43,9 +43,13 @@ internal sealed partial class CacheServer
     {
         KvCacheOptions.Check("layouts", request.Layouts.Length, 1, KvModel.MaxLayouts, 1);
         KvCacheOptions.Check("models", session.Models + 1, 1, ServerOptions.MaxModels, 1);
-        KvCacheOptions.Check("block sizes of all tenants", _host.Engine.State.Pool.Layouts + request.Layouts.Length, 1, ServerOptions.MaxPoolLayouts, 1);
         var layouts = Array.ConvertAll(request.Layouts, layout => (layout ?? throw new KvException(KvError.InvalidArgument, "A layout is null.")).ToLayout());
         var shapes = Array.ConvertAll(layouts, layout => layout.ToShape());
+
+        // Windows have layouts of their own: as many for each tenant as runs of the pool have sizes.
+        var state = _host.Engine.State;
+        var added = shapes.Select(shape => (long)shape.BlockBytes).Distinct().Count(bytes => !state.Pool.HasLayout(bytes, session.Client.Tenant.Number));
+        KvCacheOptions.Check("block sizes of all tenants", state.Pool.Layouts - state.WindowLayouts + added, 0, ServerOptions.MaxPoolLayouts, 1);
         var model = _host.Engine.RegisterModel(session.Client, shapes, KvLayout.WindowsOf(layouts));
         return new ModelMessage
         {

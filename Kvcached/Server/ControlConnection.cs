@@ -22,6 +22,7 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
     private readonly Lock _sending = new();
     private byte[]? _farewell;
     private bool _isReplying;
+    private bool _isCut;
     private ClientSession? _session;
 
     public void Dispose() => socket.Dispose();
@@ -48,7 +49,7 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
                 }
             }
 
-            while (await ReadAsync(stop).ConfigureAwait(false) is { } request)
+            while (await ReadRequestAsync(stop).ConfigureAwait(false) is { } request)
             {
                 if (request is GoodbyeMessage)
                 {
@@ -151,7 +152,11 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
     {
         try
         {
-            SendSome(goodbye, []);
+            if (!_isCut)
+            {
+                SendSome(goodbye, []);
+            }
+
             socket.Shutdown(SocketShutdown.Both);
         }
         catch (Exception error) when (error is SocketException or ObjectDisposedException)
@@ -187,6 +192,8 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         }
         catch (OperationCanceledException)
         {
+            // Whatever came now would be read as the rest of the reply.
+            _isCut = true;
             throw DoesNotRead();
         }
         finally
@@ -324,6 +331,22 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         else
         {
             End(reason);
+        }
+    }
+
+    /// <summary>Reads a request. What is none, but could be answered, is.</summary>
+    private async ValueTask<ControlMessage?> ReadRequestAsync(CancellationToken stop)
+    {
+        while (true)
+        {
+            try
+            {
+                return await ReadAsync(stop).ConfigureAwait(false);
+            }
+            catch (InvalidRequestException invalid)
+            {
+                Send(new ErrorMessage { Id = invalid.Id, Error = KvError.InvalidArgument, Message = invalid.Message });
+            }
         }
     }
 

@@ -21,7 +21,7 @@ public sealed record ServerOptions
     /// <summary>Models that one client may register.</summary>
     internal const int MaxModels = 64;
 
-    /// <summary>Pairs of tenant and block size that the pool may have segments for. They stay for as long as the daemon runs.</summary>
+    /// <summary>Pairs of tenant and block size of models that the pool may have segments for. They stay for as long as the daemon runs, for tenants with the same numbers.</summary>
     internal const int MaxPoolLayouts = 1024;
 
     /// <summary>Views that a lane may have: depth × batch × layouts.</summary>

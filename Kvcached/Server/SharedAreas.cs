@@ -15,7 +15,7 @@ internal sealed unsafe class SharedAreas : IDisposable
     private readonly Waker _waker;
     private readonly DeviceMemory _client;
     private readonly DeviceMemory _daemon;
-    private readonly SafeFileHandle _event = EventFd.Create();
+    private readonly SafeFileHandle _event;
     private readonly List<DeviceTimeline> _timelines = [];
     private readonly SplitBell _bell;
     private ulong _beats;
@@ -36,9 +36,13 @@ internal sealed unsafe class SharedAreas : IDisposable
         try
         {
             _daemon = device.Allocate(bytes, MemoryKind.Host, $"area for client {number}", SharedAccess.ReadOnlyForOthers);
+            _event = EventFd.Create();
+            waker.Watch(_event);
         }
         catch
         {
+            _event?.Dispose();
+            _daemon?.Dispose();
             _client.Dispose();
             throw;
         }
@@ -49,7 +53,6 @@ internal sealed unsafe class SharedAreas : IDisposable
         Completions = new RingProducer(daemon + RingLayout.Ring, ringBytes, (ulong*)(daemon + RingLayout.CompletionTail), (ulong*)(client + RingLayout.CompletionHead));
         _bell = new SplitBell((uint*)(daemon + RingLayout.CompletionSequence), (uint*)(client + RingLayout.ClientSleeps));
         Attention = new Attention((uint*)(daemon + RingLayout.Attention));
-        waker.Watch(_event);
     }
 
     public int RingBytes { get; }
