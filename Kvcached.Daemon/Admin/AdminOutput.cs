@@ -29,7 +29,9 @@ internal sealed class AdminOutput
             return;
         }
 
-        Text = new StreamWriter(new FileStream(new SafeFileHandle(StandardOutput, ownsHandle: false), FileAccess.Write, bufferSize: 0), new UTF8Encoding(false));
+        // In a file, a stream of its own would write at a place of its own, over what others write there.
+        var stream = new FileStream(new SafeFileHandle(StandardOutput, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+        Text = stream.CanSeek ? Console.Out : new StreamWriter(stream, new UTF8Encoding(false));
         Tables = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Text) });
         Tables.Profile.Width = FileWidth;
     }

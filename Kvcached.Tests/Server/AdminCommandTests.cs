@@ -26,6 +26,15 @@ public sealed class AdminCommandTests
     }
 
     [Fact]
+    public void Commands_that_write_to_one_file_write_one_behind_the_other()
+    {
+        using var daemon = DaemonProcess.Start("--pool", "4MiB", "--cold", "4MiB");
+        Assert.Equal(
+            (0, "tenant a, which is new: minimum 0B, maximum none, weight 2\nnext\n"),
+            Shell(daemon, "F=$(mktemp); { $K limit a --weight 2 $S; echo next; } > $F; cat $F >&2; rm $F"));
+    }
+
+    [Fact]
     public void Limit_says_what_the_limits_are_and_lifts_them()
     {
         using var daemon = DaemonProcess.Start("--pool", "4MiB", "--cold", "4MiB");
