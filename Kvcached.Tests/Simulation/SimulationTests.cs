@@ -28,7 +28,7 @@ public sealed class SimulationTests
     /// <summary>Changes with whatever changes what programs do or what the engine submits; never with the machine.</summary>
     [Fact]
     public void Seed_1_gives_the_same_trace_on_every_machine() =>
-        Assert.Equal(10610943096480280514UL, SimulationRun.Run(new SimulationOptions { Seed = 1, Operations = 2000, Clients = 3 }).TraceHash);
+        Assert.Equal(4562846011364253414UL, SimulationRun.Run(new SimulationOptions { Seed = 1, Operations = 2000, Clients = 3 }).TraceHash);
 
     [Fact]
     public void A_program_in_which_nothing_is_planned_is_inconclusive()

@@ -26,6 +26,9 @@ internal sealed class RoomReservation(EngineState state)
     /// <summary>Whether all other clients are bound, and have been since what is outstanding was listed.</summary>
     private bool _hasBound;
 
+    /// <summary>Whether steps that take no room are bound, too: what they use is pinned anew with each of them, and may be what the holder needs.</summary>
+    private bool _bindsAll;
+
     /// <summary>The lane that holds it, if one does.</summary>
     public LaneState? Holder => _holder;
 
@@ -37,7 +40,7 @@ internal sealed class RoomReservation(EngineState state)
 
     /// <summary>Whether a lane has to wait behind the one that holds the reservation.</summary>
     public bool Binds(LaneState lane, bool takesRoom) =>
-        _holder is { } holder && holder != lane && (!LetsPass || RuleFaults.Is(RuleFault.ReservationNeverLetsPass)) && (holder.Client == lane.Client || (!holder.Client.HasLive && (_wantsQuota ? holder.Client.Tenant == lane.Client.Tenant : takesRoom || IsOwed(holder, lane))));
+        _holder is { } holder && holder != lane && (!LetsPass || RuleFaults.Is(RuleFault.ReservationNeverLetsPass)) && (holder.Client == lane.Client || (!holder.Client.HasLive && (_wantsQuota ? holder.Client.Tenant == lane.Client.Tenant : takesRoom || _bindsAll || IsOwed(holder, lane))));
 
     /// <summary>Whether a lane's tenant holds what the holder's may have: to go on in that place would keep it for ever.</summary>
     private bool IsOwed(LaneState holder, LaneState lane)
@@ -66,6 +69,7 @@ internal sealed class RoomReservation(EngineState state)
             || (_holder.Client != lane.Client && _wantsQuota == wantsQuota && _holder.Client.HasLive && !lane.Client.HasLive))
         {
             (_holder, _wantsQuota, _hasBound) = (lane, wantsQuota, !wantsQuota && !lane.Client.HasLive);
+            _bindsAll = false;
             _patience = FirstPatience;
             _quietTurns = 0;
             state.ListOutstanding(_outstanding);
@@ -115,8 +119,22 @@ internal sealed class RoomReservation(EngineState state)
     }
 
     /// <summary>
-    /// Whether all that was under way when the lane's claim began to bind others has been observed: what they have begun since takes no room, and
-    /// so will make none.
+    /// Whether all that was under way when the lane's claim began to bind others has been observed: first those who take room; then, once what they had begun has ended and
+    /// it was not enough, everybody in every step.
     /// </summary>
-    public bool IsOver(LaneState lane) => _holder == lane && _hasBound && _outstanding.Count == 0;
+    public bool IsOver(LaneState lane)
+    {
+        if (_holder != lane || !_hasBound || _outstanding.Count > 0)
+        {
+            return false;
+        }
+
+        if (!_bindsAll)
+        {
+            _bindsAll = true;
+            state.ListOutstanding(_outstanding);
+        }
+
+        return _outstanding.Count == 0;
+    }
 }
