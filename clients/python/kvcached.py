@@ -206,6 +206,7 @@ class Step:
         self.lane._signal_end(self.number)
 
     def _must_be_under_way(self):
+        self.lane._client._control.raise_if_over()
         if self._ended:
             raise ValueError(f"step {self.number} of lane {self.lane.number} has ended")
         if self.lane._begin_value() < self.number:
@@ -278,11 +279,11 @@ class Client:
     def __init__(self, path, tenant="default", name="python", ring_bytes=1 << 18, timeout=10.0):
         if os.uname().machine != "x86_64":
             raise NotImplementedError("this client relies on the order of loads and stores of x86-64")
-        self._control = Control(path, timeout)
+        self._control, self._lanes, self._transferred = Control(path, timeout), {}, {}
         try:
             self._attach(tenant, name, ring_bytes)
         except BaseException:
-            self._control.close()
+            self.close()
             raise
 
     def _attach(self, tenant, name, ring_bytes):
@@ -302,7 +303,6 @@ class Client:
         self._slots = list(range(self._max_sequences - 1, -1, -1))
         self._next_id = (welcome["client"] << 20 & 0xFFFFFFFF) + 1
         self._tail = self._head = self._tickets = 0
-        self._lanes, self._transferred = [], {}
         self._control.ask({"type": "ready"})
 
     def __enter__(self):
@@ -312,11 +312,16 @@ class Client:
         self.close()
 
     def close(self):
-        """Says goodbye: nothing of this process touches the pool any more. Any other call after it is a ValueError."""
+        """Says goodbye, and unmaps the daemon's memory: nothing of this process touches the pool any more. Any other call after it is a ValueError."""
         self._control.close()
+        # What step.token has given, and somebody still has, keeps the pool mapped.
+        self._own = self._own_words = self._own_halves = self._daemon = self._daemon_words = self._daemon_halves = self._entries = self._pool = None
+        for lane in self._lanes.values():
+            lane._views = None
 
     def register_model(self, name, layouts):
         """Registers a model. A sequence of it has a row, and a step an array of views, for each layout."""
+        layouts = list(layouts)
         reply = self._control.ask({"type": "registerModel", "name": name, "layouts": [layout.to_json() for layout in layouts]})
         return Model(self, reply["model"], layouts, reply["shapes"])
 
@@ -324,7 +329,7 @@ class Client:
         """Opens a lane."""
         reply = self._control.ask({"type": "openLane", "depth": depth, "maxBatch": max_batch, "maxLayouts": max_layouts})
         lane = Lane(self, reply["lane"], reply["firstStep"], depth, max_batch, max_layouts, self._map(reply["viewBytes"], write=False))
-        self._lanes.append(lane)
+        self._lanes[lane.number] = lane
         return lane
 
     def create_sequence(self, model):
@@ -358,6 +363,7 @@ class Client:
 
     def _wait(self, done, timeout, what):
         """Every wait but those for the socket: it has a limit, reads what the daemon tells meanwhile, and looks whether the daemon lives."""
+        self._control.raise_if_over()
         deadline = time.monotonic() + timeout
         while not done():
             self._check()
@@ -393,6 +399,7 @@ class Client:
 
     def _read_answers(self):
         """Reads what the daemon has told."""
+        self._control.raise_if_over()
         mask = self._ring_bytes - 1
         while self._daemon_words[COMPLETION_TAIL // 8] != self._head:
             at = RING + (self._head & mask)

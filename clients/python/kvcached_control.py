@@ -13,8 +13,8 @@ VERSION = 1
 # How often one looks whether the daemon lives; how long one that was called may take for a turn before one looks whether it has been stopped, and before it is given
 # up, stopped or not; how long the reason of one that has closed the connection is waited for. Seconds.
 LOOK_INTERVAL, STOP_SUSPICION, SILENCE_LIMIT, REASON_PATIENCE = 0.05, 0.3, 20.0, 0.3
-# The longest message of a daemon, in bytes.
-LONGEST_MESSAGE = 4 << 20
+# Most bytes of a message of a client, of one of a daemon, and of a socket's path.
+LONGEST_REQUEST, LONGEST_MESSAGE, LONGEST_PATH = 64 << 10, 4 << 20, 107
 
 
 class KvcachedError(Exception):
@@ -40,20 +40,24 @@ class Control:
     """The control connection, and whether the daemon lives."""
 
     def __init__(self, path, timeout):
+        if not 1 <= len(os.fsencode(path)) <= LONGEST_PATH:
+            raise ValueError(f"the socket's path is {path!r}; it must have 1 to {LONGEST_PATH} bytes")
         self.fds, self._timeout = [], timeout
         self._buffer, self._inbox, self._requests = b"", collections.deque(), 0
         self._ended, self._goodbye, self._lost, self._closed = False, None, None, False
         self._heartbeat = self._is_closed = self._event = self._beat = self._called = None
         self._looked = 0.0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout)
         try:
+            self._socket.settimeout(timeout)
             self._socket.connect(path)
             (self._pid, _, _) = struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        except OSError as error:
+            self._socket.setblocking(False)
+        except BaseException as error:
             self._socket.close()
-            raise NoDaemon(f"no daemon answers on {path}: {error}") from error
-        self._socket.setblocking(False)
+            if isinstance(error, OSError):
+                raise NoDaemon(f"no daemon answers on {path}: {error}") from error
+            raise
 
     def watch(self, heartbeat, is_closed, event):
         """From now on the daemon's memory tells too: its heartbeat, and whether it has closed the connection. event, an eventfd and from now on this object's, calls it."""
@@ -61,11 +65,12 @@ class Control:
 
     def ask(self, request):
         """Has a request answered."""
-        self._raise_if_known()
+        self.raise_if_over()
+        frame = self._frame(request | {"id": self._requests + 1})
         while self.fds:  # of a reply that nobody waited for
             os.close(self.fds.pop())
         self._requests += 1
-        self._write(request | {"id": self._requests})
+        self._write(frame)
         while True:
             reply = self.receive()
             if reply["type"] == "error" and reply.get("id", 0) in (0, self._requests):
@@ -95,10 +100,11 @@ class Control:
         self._socket.close()
         for fd in self.fds + ([] if self._event is None else [self._event]):
             os.close(fd)
+        self.fds, self._event, self._heartbeat, self._is_closed = [], None, None, None
 
     def check(self):
         """Raises where the daemon is lost; looks every now and then."""
-        self._raise_if_known()
+        self.raise_if_over()
         if self._is_closed():
             raise self._lose("it has closed the connection")
         now = time.monotonic()
@@ -134,7 +140,8 @@ class Control:
         except (OSError, IndexError):
             return False
 
-    def _raise_if_known(self):
+    def raise_if_over(self):
+        """Raises where it is known that nothing more comes of the connection; looks at nothing."""
         if self._closed:
             raise ValueError("the client has been closed")
         if self._lost is not None:
@@ -143,8 +150,11 @@ class Control:
     def _lose(self, how, patience=REASON_PATIENCE):
         """What is to be raised: with the daemon's reason, where it gave one. Its memory says that it has closed before the socket does, by which the reason comes."""
         deadline = time.monotonic() + patience
-        while self._goodbye is None and not self._ended and not self._fill() and time.monotonic() < deadline:
-            self._poll(select.POLLIN)
+        while self._goodbye is None and not self._ended:
+            if not self._fill():
+                if time.monotonic() >= deadline:
+                    break
+                self._poll(select.POLLIN)
         self._lost = f"the daemon is lost: {how}" if self._goodbye is None else f"the daemon has disconnected this client: {self._goodbye}"
         return DaemonLost(self._lost)
 
@@ -162,8 +172,8 @@ class Control:
         poll.register(self._socket, events)
         poll.poll(1000 * LOOK_INTERVAL)
 
-    def _write(self, message):
-        data, deadline = self._frame(message), time.monotonic() + self._timeout
+    def _write(self, data):
+        deadline = time.monotonic() + self._timeout
         while data:
             try:
                 data = data[self._socket.send(data):]
@@ -174,19 +184,26 @@ class Control:
 
     @staticmethod
     def _frame(message):
-        data = json.dumps(message).encode()
+        data = json.dumps(message, allow_nan=False).encode()
+        if len(data) > LONGEST_REQUEST:
+            raise ValueError(f"a request of {len(data)} bytes; a daemon reads at most {LONGEST_REQUEST}")
         return struct.pack("<I", len(data)) + data
 
     def _fill(self):
         """Reads what has come. False where nothing has."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._socket, 65536, 16)
+            data, fds, flags, _ = socket.recv_fds(self._socket, 65536, 16)
         except BlockingIOError:
             return False
         except OSError:
-            data, fds = b"", []
+            data, fds, flags = b"", [], 0
         self._ended = not data
         self.fds += fds
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        if flags & socket.MSG_CTRUNC:
+            self._lost = "descriptors that the daemon has sent have not arrived: this process has as many open as it may"
+            raise DaemonLost(self._lost)
         self._buffer += data
         while len(self._buffer) >= 4:
             (size,) = struct.unpack_from("<I", self._buffer)

@@ -5,10 +5,13 @@
 """
 
 import collections
+import json
 import os
 import pathlib
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,9 +19,11 @@ import threading
 import time
 import traceback
 import unittest
+import unittest.mock
 
 import kvcached
-from kvcached import Client, DaemonLost, KvcachedError, Layout
+from kvcached import Client, DaemonLost, KvcachedError, Layout, NoDaemon
+from kvcached_control import Control
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "examples/python_attach.py"
@@ -36,9 +41,13 @@ class DaemonTest(unittest.TestCase):
         self.daemon = subprocess.Popen([EXECUTABLE, "serve", "--pool", "8MiB", "--cold", "8MiB", "--socket", self.socket], stdout=subprocess.DEVNULL)
         self.addCleanup(self.end_daemon)
         deadline = time.monotonic() + 20
-        while not os.path.exists(self.socket):
-            self.assertLess(time.monotonic(), deadline, "the daemon has not begun to listen")
-            time.sleep(0.02)
+        while True:
+            try:
+                return Client(self.socket).close()
+            except NoDaemon:
+                self.assertIsNone(self.daemon.poll(), "the daemon has ended")
+                self.assertLess(time.monotonic(), deadline, "the daemon has not begun to listen")
+                time.sleep(0.02)
 
     def end_daemon(self):
         self.daemon.kill()
@@ -183,6 +192,24 @@ class LostDaemon(DaemonTest):
             time.sleep(0.2)
             self.assert_lost(lambda: act(client, model), "disconnected this client: The submission ring is corrupt: Tail")
 
+    def test_a_reason_that_comes_in_two_pieces_is_told(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path, reason = os.path.join(folder.name, "s"), json.dumps({"type": "goodbye", "reason": "of old age"}).encode()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            control = Control(path, 1.0)
+            self.addCleanup(control.close)
+            control.watch(lambda: 0, lambda: True, os.eventfd(0))
+            daemon, _ = listener.accept()
+            with daemon:
+                daemon.sendall(struct.pack("<I", len(reason)) + reason[:10])
+                timer = threading.Timer(0.1, daemon.sendall, [reason[10:]])
+                timer.start()
+                self.assert_lost(control.check, "of old age")
+                timer.join()
+
     def test_what_is_no_daemon(self):
         with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
             listener.bind(os.path.join(folder, "s"))
@@ -265,12 +292,83 @@ class WrongCalls(DaemonTest):
         self.client.statistics()
 
     def test_a_closed_client(self):
-        step, _ = self.run_step()
+        step, view = self.run_step()
         self.client.close()
         self.client.close()
-        for act in [self.client.statistics, self.sequence.free, step.end, lambda: self.lane.begin([(self.sequence, 1)])]:
+        for act in [
+            self.client.statistics, self.client.open_lane, self.sequence.free, lambda: self.sequence.evict(self.lane), lambda: self.lane.begin([(self.sequence, 1)]),
+            step.end, step.wait_begin, step.views, lambda: step.token(view, 0), lambda: step.status,
+        ]:
             with self.assertRaisesRegex(ValueError, "has been closed"):
                 act()
+
+    def test_of_requests(self):
+        for message, act in [
+            ("reads at most 65536", lambda: self.client.register_model("x" * 70000, [LAYOUT])), ("not JSON compliant", lambda: self.client.open_lane(depth=float("nan"))),
+            ("must have 1 to 107 bytes", lambda: Client("x" * 108)), ("must have 1 to 107 bytes", lambda: Client("")),
+        ]:
+            with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+                act()
+        self.run_step()[0].end()
+
+
+class Resources(DaemonTest):
+    """Descriptors and mappings of the daemon's memory, once what had them is over."""
+
+    @staticmethod
+    def held():
+        with open("/proc/self/maps") as maps:
+            return len(os.listdir("/proc/self/fd")), sum("memfd:" in line for line in maps)
+
+    def test_a_client_that_is_closed_holds_nothing(self):
+        before = self.held()
+        client, model = self.connect()
+        lane = client.open_lane()
+        step = lane.begin([(client.create_sequence(model), 16)])
+        step.wait_begin()
+        memory = step.token(step.views()[0], 0)
+        self.assertFalse(os.get_inheritable(client._event))
+        client.close()
+        self.assertEqual(self.held(), (before[0] + 1, before[1] + 1))  # an mmap has a descriptor of its own
+        memory[:] = bytes(len(memory))
+        del memory
+        self.assertEqual(self.held(), before)
+
+    def test_a_client_that_cannot_attach_holds_nothing(self):
+        before = self.held()
+        with self.assertRaises(KvcachedError) as raised:
+            Client(self.socket, ring_bytes=5)
+        self.assertEqual((self.held(), raised.exception.error), (before, "InvalidArgument"))
+        for path in ["/nowhere/s", self.socket]:
+            with self.assertRaises(TypeError if path == self.socket else NoDaemon):
+                Client(path, timeout="soon" if path == self.socket else 1.0)
+            self.assertEqual(self.held(), before)
+
+    def test_too_few_descriptors_are_said_and_none_stays_open(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        before = self.held()
+        next_fd = os.dup(0)
+        os.close(next_fd)
+        for more in range(1, 5):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (next_fd + more, hard))
+            try:
+                with self.subTest(more), self.assertRaisesRegex(DaemonLost, "as many open as it may"):
+                    Client(self.socket)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            self.assertEqual(self.held(), before)
+
+    def test_a_lane_that_could_not_be_mapped_leaves_the_numbers_of_others_right(self):
+        client, model = self.connect()
+        with unittest.mock.patch.object(client, "_map", side_effect=OSError("no memory")), self.assertRaisesRegex(OSError, "no memory"):
+            client.open_lane()
+        lane, sequence = client.open_lane(), client.create_sequence(model)
+        for _ in range(10):
+            step = lane.begin([(sequence, 1)])
+            step.wait_begin()
+            step.end()
+            step.lane._client._wait(lambda: step.status == kvcached.ACCEPTED, 5.0, "no answer")
 
 
 class Example(unittest.TestCase):
