@@ -30,7 +30,7 @@ if (parse.Errors.Count > 0)
 {
     foreach (var error in parse.Errors)
     {
-        Console.Error.WriteLine($"kvcached: {error.Message}");
+        Console.Error.WriteLine(Printable.Escape($"kvcached: {error.Message}"));
     }
 
     return usageError;

@@ -22,14 +22,10 @@ internal static class AdminCommands
 
     private static readonly Option<bool> Json = new("--json") { Description = "Write one JSON object." };
 
-    private static readonly Option<double> Interval = new("--interval")
-    {
-        Description = "Seconds between looks (default 1).",
-        HelpName = "seconds",
-        DefaultValueFactory = _ => 1,
-    };
+    private static readonly Option<double?> Interval = Value<double>(
+        "--interval", "seconds", "Seconds between looks (default 1).", text => ServeSettings.ReadNumber(text) is >= 0.05 and <= 3600 and var seconds ? seconds : null, "a number of seconds, 0.05 to 3600");
 
-    private static readonly Option<int?> Count = new("--count") { Description = "Looks to take; without it, until interrupted.", HelpName = "looks" };
+    private static readonly Option<int?> Count = Value<int>("--count", "looks", "Looks to take; without it, until interrupted.", ServeSettings.ReadCount, "a whole number, 1 or more");
 
     private static readonly Argument<string> Tenant = new("tenant") { Description = "The tenant's name." };
 
@@ -37,13 +33,14 @@ internal static class AdminCommands
 
     private static readonly Option<long?> Min = Size("--min", "Guaranteed minimum: never taken for another tenant; none for no minimum.", none: 0);
 
-    private static readonly Option<int?> Weight = new("--weight") { Description = "Part of what lies between, beside the weights of other active tenants.", HelpName = "number" };
+    private static readonly Option<int?> Weight = Value<int>(
+        "--weight", "number", "Part of what lies between, beside the weights of other active tenants.", ServeSettings.ReadCount, "a whole number, 1 or more");
 
     public static IEnumerable<Command> Create() =>
     [
         Make("status", "Shows what a daemon holds, by tenant and client.", ShowStatus, Json),
         Make("top", "Shows, again and again, what tenants hold and how fast blocks come and go.", ShowTop, Interval, Count),
-        Make("limit", "Changes limits of a tenant; what is not named stays.", SetLimits, Tenant, Max, Min, Weight),
+        MakeLimit(),
         Make("compact", "Has the pool compacted: blocks of sparse segments are moved into fuller ones, while kernels run.", (control, _, _) => control.Ask<OkMessage>(new CompactMessage())),
         Make("trim", "Compacts the pool, and gives memory above its floor back to the system.", (control, _, _) => control.Ask<OkMessage>(new TrimMessage())),
     ];
@@ -64,6 +61,19 @@ internal static class AdminCommands
         }
 
         command.SetAction(parse => Run(name, parse, act));
+        return command;
+    }
+
+    private static Command MakeLimit()
+    {
+        var command = Make("limit", "Changes limits of a tenant; what is not named stays.", SetLimits, Tenant, Max, Min, Weight);
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(Max) is null && result.GetResult(Min) is null && result.GetResult(Weight) is null)
+            {
+                result.AddError("limit: name at least one of --max, --min and --weight.");
+            }
+        });
         return command;
     }
 
@@ -112,7 +122,7 @@ internal static class AdminCommands
 
     private static void ShowTop(ControlClient control, ParseResult parse, AdminOutput output)
     {
-        var interval = TimeSpan.FromSeconds(Math.Clamp(parse.GetValue(Interval), 0.05, 3600));
+        var interval = TimeSpan.FromSeconds(parse.GetValue(Interval) ?? 1);
         var left = parse.GetValue(Count) ?? int.MaxValue;
         var before = Read(control);
         if (!output.IsTerminal)
@@ -144,11 +154,6 @@ internal static class AdminCommands
     private static void SetLimits(ControlClient control, ParseResult parse, AdminOutput output)
     {
         var request = new LimitMessage { Tenant = parse.GetValue(Tenant)!, MinBytes = parse.GetValue(Min), MaxBytes = parse.GetValue(Max), Weight = parse.GetValue(Weight) };
-        if (request is { MinBytes: null, MaxBytes: null, Weight: null })
-        {
-            throw new UsageException("limit: name at least one of --max, --min and --weight.");
-        }
-
         var isNew = !Array.Exists(Read(control).Tenants, tenant => tenant.Name == request.Tenant);
         control.Ask<OkMessage>(request);
         if (Array.Find(Read(control).Tenants, tenant => tenant.Name == request.Tenant) is { } now)
@@ -162,19 +167,23 @@ internal static class AdminCommands
 
     private static long Mebibytes(long bytes) => bytes >> 20;
 
-    private static Option<long?> Size(string name, string description, long none) => new(name)
-    {
-        Description = description,
-        HelpName = "size",
-        CustomParser = result => ReadSize(result, none),
-    };
+    private static Option<long?> Size(string name, string description, long none) =>
+        Value<long>(name, "size", description, text => text == "none" ? none : SizeParser.Parse(text), "a size, such as 512MiB, or none");
 
-    private static long? ReadSize(ArgumentResult result, long none)
+    private static Option<T?> Value<T>(string name, string help, string description, Func<string, T?> read, string allowed)
+        where T : struct => new(name)
+        {
+            Description = description,
+            HelpName = help,
+            CustomParser = result => ReadValue(result, name, read, allowed),
+        };
+
+    private static T? ReadValue<T>(ArgumentResult result, string name, Func<string, T?> read, string allowed)
+        where T : struct
     {
         try
         {
-            var text = result.Tokens[0].Value;
-            return text == "none" ? none : SizeParser.Parse(text);
+            return GivenText.Of(name, result.Tokens[0].Value).Read(read, allowed);
         }
         catch (UsageException error)
         {

@@ -95,7 +95,16 @@ internal sealed class DaemonProcess : IDisposable
     }
 
     /// <summary>The end of its log, for messages.</summary>
-    public string Tail() => string.Concat(_log.TakeLast(10).Select(line => $"\n    {line}"));
+    public string Tail()
+    {
+        if (_process.HasExited)
+        {
+            // Until what it wrote last has been read.
+            _process.WaitForExit();
+        }
+
+        return string.Concat(_log.TakeLast(10).Select(line => $"\n    {line}"));
+    }
 
     private static DaemonProcess Launch(string socket, SocketFolder? folder, IEnumerable<string> arguments)
     {
@@ -107,7 +116,6 @@ internal sealed class DaemonProcess : IDisposable
         }
         catch
         {
-            daemon.Kill();
             daemon.Dispose();
             throw;
         }

@@ -35,6 +35,6 @@ internal sealed record GivenText(string Origin, string Shown, string? Text)
     public UsageException Refuse(string allowed)
     {
         var shown = Shown.Length > LongestShown ? Shown[..LongestShown] + "…" : Shown;
-        return new UsageException(Printable.Escape($"{Origin} is {shown}; it must be {allowed}."));
+        return new UsageException($"{Origin} is {shown}; it must be {allowed}.");
     }
 }

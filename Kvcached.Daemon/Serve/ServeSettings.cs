@@ -28,7 +28,7 @@ internal sealed class ServeSettings
         foreach (var (name, text) in Ours(variables))
         {
             var setting = ServeSetting.Find(name[Prefix.Length..]) ?? throw new UsageException(
-                Printable.Escape($"the variable {name} is no setting; there are {string.Join(", ", ServeSetting.All.Select(known => Prefix + known.Name))}. Users and tenants are named in the file (--config)."));
+                $"the variable {name} is no setting; there are {string.Join(", ", ServeSetting.All.Select(known => Prefix + known.Name))}. Users and tenants are named in the file (--config).");
             if (!_variables.TryAdd(setting.Name, GivenText.Of($"the variable {name}", text)))
             {
                 throw new UsageException($"the variable {name} is given twice, in upper and lower case.");
@@ -86,14 +86,15 @@ internal sealed class ServeSettings
         }
         catch (KvException error)
         {
-            throw new UsageException(Printable.Escape(error.Message), error);
+            throw new UsageException(error.Message, error);
         }
     }
 
     /// <summary>A whole number of 1 or more; null for anything else.</summary>
     internal static int? ReadCount(string text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var count) && count > 0 ? count : null;
 
-    private static double? ReadNumber(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
+    /// <summary>A number; null for anything else.</summary>
+    internal static double? ReadNumber(string text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
 
     private static long? ReadSize(string text, long min, long max, long multiple) =>
         SizeParser.Parse(text) is var bytes && bytes >= min && bytes <= max && bytes % multiple == 0 ? bytes : null;

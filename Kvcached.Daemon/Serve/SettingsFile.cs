@@ -37,7 +37,7 @@ internal sealed class SettingsFile
             else
             {
                 var setting = ServeSetting.Find(key) ?? throw new UsageException(
-                    Printable.Escape($"'{key}' in {path} is no setting; there are {string.Join(", ", ServeSetting.All.Select(known => known.Name))}, {AllowedUsersKey} and {TenantsKey}."));
+                    $"'{key}' in {path} is no setting; there are {string.Join(", ", ServeSetting.All.Select(known => known.Name))}, {AllowedUsersKey} and {TenantsKey}.");
                 _settings.Add(setting.Name, Given(setting.Name, value));
             }
         }
@@ -67,7 +67,12 @@ internal sealed class SettingsFile
         catch (JsonException error)
         {
             var reason = error.Message.Split(" LineNumber:")[0];
-            throw new UsageException(Printable.Escape($"--config: line {error.LineNumber + 1} of {path}, byte {error.BytePositionInLine + 1}, is no JSON: {reason}"), error);
+            throw new UsageException($"--config: line {error.LineNumber + 1} of {path}, byte {error.BytePositionInLine + 1}, is no JSON: {reason}", error);
+        }
+        catch (InvalidOperationException error)
+        {
+            // Half of a surrogate pair, written as \ud800.
+            throw new UsageException($"--config: {path} has text that is no Unicode: {error.Message}", error);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -120,7 +125,7 @@ internal sealed class SettingsFile
                 "MIN" => quota with { MinBytes = given.Read<long>(text => SizeParser.Parse(text), "a size, such as 512MiB") },
                 "MAX" => given.Text == "none" ? quota with { MaxBytes = null } : quota with { MaxBytes = given.Read<long>(text => SizeParser.Parse(text), "a size, such as 8GiB, or none") },
                 "WEIGHT" => quota with { Weight = given.Read(ServeSettings.ReadCount, "a whole number, 1 or more") },
-                _ => throw new UsageException(Printable.Escape($"'{tenant}.{key}' in {_path} is no limit; a tenant has Min, Max and Weight.")),
+                _ => throw new UsageException($"'{tenant}.{key}' in {_path} is no limit; a tenant has Min, Max and Weight."),
             };
         }
 
@@ -135,7 +140,7 @@ internal sealed class SettingsFile
         {
             if (!seen.Add(member.Name))
             {
-                throw new UsageException(Printable.Escape($"'{prefix}{member.Name}' is given twice in {_path}."));
+                throw new UsageException($"'{prefix}{member.Name}' is given twice in {_path}.");
             }
 
             yield return (member.Name, member.Value);

@@ -43,6 +43,25 @@ public class ServedRunnerTests
         AssertFails("The daemon has ended while models used it", (daemon, _) => daemon.Pid);
 
     [Fact]
+    public void A_process_that_is_told_to_end_takes_its_daemons_folder_along()
+    {
+        var temporary = Directory.CreateTempSubdirectory("kvcached-test-").FullName;
+        try
+        {
+            var environment = new Dictionary<string, string> { ["TMPDIR"] = temporary };
+            using var replay = OwnProcess.Start(typeof(ServedRunner).Assembly, ["replay", "--processes", "1", "--requests", "100"], environment);
+            Assert.True(SpinWait.SpinUntil(() => Directory.GetFiles(temporary, "*.sock", SearchOption.AllDirectories).Length > 0, TimeSpan.FromSeconds(20)));
+            Signals.Send(replay.Id, Signals.Terminate);
+            Assert.True(replay.WaitForExit(TimeSpan.FromSeconds(20)));
+            Assert.Equal((128 + Signals.Terminate, 0), (replay.ExitCode, Directory.GetDirectories(temporary).Length));
+        }
+        finally
+        {
+            Directory.Delete(temporary, recursive: true);
+        }
+    }
+
+    [Fact]
     public void A_report_that_misses_a_target_says_which()
     {
         Assert.Empty(Good.Failures());

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Diagnostics;
 using Kvcached.Daemon.Admin;
 using Kvcached.Daemon.Processes;
@@ -45,6 +46,25 @@ public sealed class AdminCommandTests
         var (status, errors) = Shell(daemon, "$K limit chat --min 8MiB $S");
         Assert.Equal(1, status);
         Assert.Contains("Tenant 'chat': ", errors, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("limit a", "limit: name at least one of --max, --min and --weight.")]
+    [InlineData("limit a --max lots", "--max is 'lots'; it must be a size, such as 512MiB, or none.")]
+    [InlineData("limit a --min -1", "--min is '-1'; it must be a size, such as 512MiB, or none.")]
+    [InlineData("limit a --weight 0", "--weight is '0'; it must be a whole number, 1 or more.")]
+    [InlineData("top --interval NaN", "--interval is 'NaN'; it must be a number of seconds, 0.05 to 3600.")]
+    [InlineData("top --interval 0", "--interval is '0'; it must be a number of seconds, 0.05 to 3600.")]
+    [InlineData("top --count -1", "--count is '-1'; it must be a whole number, 1 or more.")]
+    public void What_an_option_cannot_be_is_named_with_what_it_may_be(string line, string message)
+    {
+        var command = new Command("kvcached");
+        foreach (var admin in AdminCommands.Create())
+        {
+            command.Add(admin);
+        }
+
+        Assert.Equal(message, Assert.Single(command.Parse(line).Errors).Message);
     }
 
     [Theory]

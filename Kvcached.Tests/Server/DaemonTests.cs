@@ -73,6 +73,14 @@ public sealed class DaemonTests : IDisposable
     }
 
     [Fact]
+    public void A_daemon_whose_folder_is_gone_ends_as_others_do()
+    {
+        using var daemon = DaemonProcess.Start("--pool", "4MiB", "--cold", "4MiB");
+        Directory.Delete(Path.GetDirectoryName(daemon.Socket)!, recursive: true);
+        Assert.Equal(0, daemon.Stop());
+    }
+
+    [Fact]
     public void Another_version_of_the_protocol_is_refused_with_a_message()
     {
         using var daemon = new TestDaemon(Options());

@@ -70,6 +70,8 @@ public sealed class ServeSettingsTests : IDisposable
     [InlineData("""{"Pool": "4MiB", "Tenants": {"a": {"Min": "3MiB"}, "b": {"Min": "2MiB"}}}""", "Tenant 'b': its minimum is 2097152 bytes; it must be at most 1048576 bytes, which other tenants' minimums leave of the pool's 4194304")]
     [InlineData("""{"Tenants": {"": {}}}""", "A tenant's name is '', of 0 characters; it must have 1 to 64")]
     [InlineData("""{"Tenants": {"\u001b[2J": {"x": 1}}}""", @"'Tenants.\u001B[2J.x' in FILE is no limit")]
+    [InlineData("""{"Pool": "\ud800"}""", "--config: FILE has text that is no Unicode: ")]
+    [InlineData("""{"\ud800": "4MiB"}""", "--config: FILE has text that is no Unicode: ")]
     [InlineData("[]", "'the file' in FILE is []; it must be an object of settings")]
     [InlineData("{\n\"Pool\": \"4MiB\",\n\"Cold\" \"4MiB\"}", "line 3 of FILE, byte 8, is no JSON: ")]
     public void What_is_wrong_in_the_file_is_named_with_what_it_may_be(string json, string message) => AssertRefused(message, json, []);
@@ -119,6 +121,9 @@ public sealed class ServeSettingsTests : IDisposable
     [Fact]
     public void A_file_that_is_not_there_is_named() =>
         Assert.Contains($"--config is '{_file}'; there is no such file", Assert.Throws<UsageException>(() => new ServeSettings(_ => null, new Hashtable(), _file)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void What_nobody_sees_is_shown_outside_the_first_plane_too() => Assert.Equal(@"😀\uDB40\uDC41a\uD800", Printable.Escape("😀\U000E0041a" + '\ud800'));
 
     [Theory]
     [InlineData("plain [text] ü 漢", "plain [text] ü 漢")]

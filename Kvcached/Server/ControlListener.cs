@@ -109,7 +109,14 @@ internal sealed class ControlListener : IDisposable
         _stop.Cancel();
         if (_isBound)
         {
-            File.Delete(_options.Socket);
+            try
+            {
+                File.Delete(_options.Socket);
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                // Its folder is gone, or may not be written any more: a name that is left is taken over.
+            }
         }
 
         _socket.Dispose();

@@ -29,38 +29,31 @@ internal sealed class ServedRunner(IReadOnlyList<ModelShape> shapes, DemoOptions
         // Room for a cold copy of everything that lives, and for those of an older version that are still read.
         var coldBytes = DemoRunner.RoundUp(neededBytes * 3 / 2);
         using var daemon = DaemonProcess.Start("--pool", SizeParser.Format(poolBytes), "--cold", SizeParser.Format(coldBytes));
-        try
+        var (status, decoding) = Decode(models, daemon, steps);
+        Stop(daemon);
+        var isIdentical = Verify(models);
+        var requests = tasks.SelectMany(task => task.Requests).ToList();
+        var prompt = requests.Sum(request => (long)request.Prompt.Length);
+        var generated = requests.Sum(request => (long)request.Generated);
+        return new ServedReport
         {
-            var (status, decoding) = Decode(models, daemon, steps);
-            Stop(daemon);
-            var isIdentical = Verify(models);
-            var requests = tasks.SelectMany(task => task.Requests).ToList();
-            var prompt = requests.Sum(request => (long)request.Prompt.Length);
-            var generated = requests.Sum(request => (long)request.Generated);
-            return new ServedReport
-            {
-                ElapsedS = Math.Round(watch.Elapsed.TotalSeconds, 3),
-                Processes = shapes.Count,
-                Steps = steps,
-                PromptTokens = prompt,
-                GeneratedTokens = generated,
-                TokensPerS = Math.Round((prompt + generated) / decoding.TotalSeconds, 1),
-                CleanedBlocks = status.Totals.CleanedBlocks,
-                EvictedBlocks = status.Totals.EvictedBlocks,
-                ReloadedBlocks = status.Totals.ReloadedBlocks,
-                MovedBlocks = status.Totals.MovedBlocks,
-                CompactedBlocks = status.Totals.CompactedBlocks,
-                GatheredBytes = status.Totals.BytesGathered,
-                NeededBytes = neededBytes,
-                PoolBytes = status.PoolBytes,
-                ManagedBytes = ManagedBytes,
-                IdenticalToUnevicted = isIdentical,
-            };
-        }
-        finally
-        {
-            File.Delete(daemon.Socket);
-        }
+            ElapsedS = Math.Round(watch.Elapsed.TotalSeconds, 3),
+            Processes = shapes.Count,
+            Steps = steps,
+            PromptTokens = prompt,
+            GeneratedTokens = generated,
+            TokensPerS = Math.Round((prompt + generated) / decoding.TotalSeconds, 1),
+            CleanedBlocks = status.Totals.CleanedBlocks,
+            EvictedBlocks = status.Totals.EvictedBlocks,
+            ReloadedBlocks = status.Totals.ReloadedBlocks,
+            MovedBlocks = status.Totals.MovedBlocks,
+            CompactedBlocks = status.Totals.CompactedBlocks,
+            GatheredBytes = status.Totals.BytesGathered,
+            NeededBytes = neededBytes,
+            PoolBytes = status.PoolBytes,
+            ManagedBytes = ManagedBytes,
+            IdenticalToUnevicted = isIdentical,
+        };
     }
 
     private long ManagedBytes { get; set; }
