@@ -14,9 +14,6 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
     /// <summary>How long a connection may take to say what it is.</summary>
     private static readonly TimeSpan _helloTimeout = TimeSpan.FromSeconds(10);
 
-    /// <summary>How long a client may take to read a reply that does not fit in the socket's buffer.</summary>
-    private static readonly TimeSpan _replyTimeout = TimeSpan.FromSeconds(10);
-
     private readonly byte[] _header = new byte[ControlFrame.HeaderBytes];
     private readonly byte[] _json = new byte[ControlFrame.MaxRequestBytes];
     private readonly Lock _sending = new();
@@ -24,6 +21,9 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
     private bool _isReplying;
     private bool _isCut;
     private ClientSession? _session;
+
+    /// <summary>How long a client may take to read a reply that does not fit in the socket's buffer.</summary>
+    public TimeSpan ReplyTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     public void Dispose() => socket.Dispose();
 
@@ -182,7 +182,7 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
             _isReplying = true;
         }
 
-        using var limit = new CancellationTokenSource(_replyTimeout);
+        using var limit = new CancellationTokenSource(ReplyTimeout);
         try
         {
             while (sent < frame.Length)
