@@ -198,6 +198,23 @@ public class StalledClientTests
     }
 
     [Fact]
+    public void Blocks_given_up_for_a_tenants_maximum_are_limited_by_what_the_client_may_pin_until_their_bytes_are_free()
+    {
+        var tenant = _rig.Engine.OpenTenant(new TenantLimits(MaxBytes: 6 * EngineRig.BlockBytes));
+        var client = Party.Open(_rig, maxPinnedBlocks: 5, tenant: tenant);
+        client.CreateIdle(2);
+        var live = client.CreateIdle(4);
+        _rig.Accept(client.Lane, (live, 0));
+
+        Assert.Equal(KvStepStatus.Busy, _rig.Begin(client.Lane, (client.Create(), 2 * 4)));
+        Assert.InRange(client.Client.LiveBytes + _rig.Engine.State.Pool.PendingBytesOf(client.Lane.Number), 0, client.Client.MaxPinnedBytes);
+
+        _rig.ObserveAll();
+        _rig.ObserveAll();
+        Assert.Equal(KvStepStatus.Accepted, CacheEngine.StatusOf(client.Lane, 4));
+    }
+
+    [Fact]
     public void What_has_left_sliding_windows_is_given_up_as_far_as_the_client_may_pin_it_until_it_is_free()
     {
         var client = Party.Open(_rig, EngineRig.Layout(window: 4), maxPinnedBlocks: 4);

@@ -12,9 +12,9 @@ public class TenantTests
 
     [Theory]
     [InlineData(9, 8, 1, "9216 bytes; it must be 0 to its maximum of 8192")]
-    [InlineData(-1, 8, 1, "-1024 bytes; it must be 0")]
+    [InlineData(-1, 8, 1, "its minimum is -1024 bytes; it must be 0 or more")]
     [InlineData(0, 8, 0, "weight is 0; it must be 1")]
-    [InlineData(13, 16, 1, "13312 bytes; other tenants' leave 12288 of the pool's 16384")]
+    [InlineData(13, 16, 1, "13312 bytes; it must be at most 12288 bytes, which other tenants' minimums leave of the pool's 16384")]
     public void Limits_that_cannot_be_kept_are_refused_and_named(long min, long max, int weight, string message)
     {
         var rig = new EngineRig(poolBlocks: 16);

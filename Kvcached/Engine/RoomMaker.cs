@@ -84,13 +84,23 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         return (start & ((1 << larger) - 1)) == 0 && behind + units <= state.Pool.Units.Count && _victims.CanEmpty(behind, units, lane) && TryEmpty(behind, units, lane);
     }
 
-    /// <summary>Has the lane's tenant give up idle blocks and windows until it holds no more than so many bytes.</summary>
+    /// <summary>
+    /// Has the lane's tenant give up idle blocks and windows until it holds no more than so many bytes. Nothing takes their bytes at once, should the plan
+    /// come to nothing: the client may have to be able to pin them until they are free.
+    /// </summary>
     public bool TryShrink(LaneState lane, long bytes)
     {
         var tenant = lane.Client.Tenant;
-        while (tenant.ResidentBytes > bytes && _victims.TryNextOfTenant(lane, out _, out var number))
+        while (tenant.ResidentBytes > bytes && _victims.TryNextOfTenant(lane, out var sequence, out var number))
         {
-            TryGiveUp(number, lane);
+            if (state.Blocks[number].IsWindow)
+            {
+                DropWindow(sequence, number);
+            }
+            else
+            {
+                loop.TryGiveUp(sequence, number, lane);
+            }
         }
 
         return tenant.ResidentBytes <= bytes || RuleFaults.Is(RuleFault.MaxNotApplied);

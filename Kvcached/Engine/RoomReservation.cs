@@ -7,7 +7,8 @@ namespace Kvcached.Engine;
 /// The claim of one waiting lane on the room that is made next, one at a time (I10), so that a large step is not passed for ever by small ones.
 /// It binds the other lanes of its client always, and other clients' as long as its own has no live step: a client that stalls on one lane
 /// holds nobody behind another of its lanes. Steps of other clients go on that take no room, but for those of a tenant over its share while the
-/// holder's is not over its own. Where the holder waits for no room but for what its tenant may hold, it binds that tenant's clients alone, in every
+/// holder's is not over its own, until all that was under way has ended and the holder still finds no room: then nobody else begins a step until what
+/// has begun since has ended, too. Only then is the holder refused. Where the holder waits for no room but for what its tenant may hold, it binds that tenant's clients alone, in every
 /// step; and lanes of other tenants take the claim from it. What the holder waits for may have stalled, too: where nothing of it has ended for some
 /// turns, all others pass until something does; and each time that this turns out to have been early, the claim is patient for twice as long. So
 /// nobody is held for ever behind one that waits for a client that has stalled, and nobody is passed for ever because a step is slow.
@@ -39,8 +40,20 @@ internal sealed class RoomReservation(EngineState state)
     public bool LetsPass => _holder is not null && _quietTurns >= _patience;
 
     /// <summary>Whether a lane has to wait behind the one that holds the reservation.</summary>
-    public bool Binds(LaneState lane, bool takesRoom) =>
-        _holder is { } holder && holder != lane && (!LetsPass || RuleFaults.Is(RuleFault.ReservationNeverLetsPass)) && (holder.Client == lane.Client || (!holder.Client.HasLive && (_wantsQuota ? holder.Client.Tenant == lane.Client.Tenant : takesRoom || _bindsAll || IsOwed(holder, lane))));
+    public bool Binds(LaneState lane, bool takesRoom)
+    {
+        if (_holder is not { } holder || holder == lane || (LetsPass && !RuleFaults.Is(RuleFault.ReservationNeverLetsPass)))
+        {
+            return false;
+        }
+
+        if (holder.Client == lane.Client || holder.Client.HasLive)
+        {
+            return holder.Client == lane.Client;
+        }
+
+        return _wantsQuota ? holder.Client.Tenant == lane.Client.Tenant : takesRoom || _bindsAll || IsOwed(holder, lane);
+    }
 
     /// <summary>Whether a lane's tenant holds what the holder's may have: to go on in that place would keep it for ever.</summary>
     private bool IsOwed(LaneState holder, LaneState lane)

@@ -10,6 +10,15 @@ internal readonly record struct TenantLimits(long MinBytes = 0, long MaxBytes = 
 {
     /// <summary>Nothing guaranteed, and no limit.</summary>
     public static readonly TenantLimits None = new(MinBytes: 0);
+
+    /// <summary>What of them cannot be kept where others' minimums leave so many bytes of the pool, worded to follow the tenant's name; null for nothing.</summary>
+    public string? FindWrong(long leftBytes, long poolBytes) =>
+        MaxBytes < 0 ? $"its maximum is {MaxBytes} bytes; it must be 0 or more" :
+        MinBytes < 0 ? $"its minimum is {MinBytes} bytes; it must be 0 or more" :
+        MinBytes > MaxBytes ? $"its minimum is {MinBytes} bytes; it must be 0 to its maximum of {MaxBytes}" :
+        MinBytes > leftBytes ? $"its minimum is {MinBytes} bytes; it must be at most {leftBytes} bytes, which other tenants' minimums leave of the pool's {poolBytes}" :
+        Weight < 1 ? $"its weight is {Weight}; it must be 1 or more" :
+        null;
 }
 
 /// <summary>What has been done for a tenant.</summary>
@@ -192,21 +201,10 @@ internal sealed class TenantTable
 
     private void Check(TenantLimits limits, TenantState? except)
     {
-        var (min, max, weight) = limits;
-        if (min < 0 || min > max)
+        var pool = _state.Options.Pool.Bytes;
+        if (limits.FindWrong(pool - MinBytes(except), pool) is { } wrong)
         {
-            throw new KvException(KvError.InvalidArgument, $"A tenant's guaranteed minimum is {min} bytes; it must be 0 to its maximum of {max}.");
-        }
-
-        if (weight < 1)
-        {
-            throw new KvException(KvError.InvalidArgument, $"A tenant's weight is {weight}; it must be 1 or more.");
-        }
-
-        var left = _state.Options.Pool.Bytes - MinBytes(except);
-        if (min > left)
-        {
-            throw new KvException(KvError.InvalidArgument, $"A tenant's guaranteed minimum is {min} bytes; other tenants' leave {left} of the pool's {_state.Options.Pool.Bytes}.");
+            throw new KvException(KvError.InvalidArgument, $"{wrong}.");
         }
     }
 }

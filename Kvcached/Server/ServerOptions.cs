@@ -1,10 +1,15 @@
+using Kvcached.Engine;
+
 namespace Kvcached.Server;
 
 /// <summary>What a tenant may hold of the pool.</summary>
 /// <param name="MinBytes">Guaranteed: never taken for another tenant.</param>
 /// <param name="MaxBytes">Hard limit; null for none.</param>
 /// <param name="Weight">Its part of what lies between, beside the weights of other active tenants.</param>
-public sealed record TenantQuota(long MinBytes = 0, long? MaxBytes = null, int Weight = 1);
+public sealed record TenantQuota(long MinBytes = 0, long? MaxBytes = null, int Weight = 1)
+{
+    internal TenantLimits Limits => new(MinBytes, MaxBytes ?? long.MaxValue, Weight);
+}
 
 /// <summary>What a daemon is made of.</summary>
 public sealed record ServerOptions
@@ -96,22 +101,15 @@ public sealed record ServerOptions
     {
         KvCacheOptions.Check(nameof(Tenants), Tenants.Count, 0, TenantRegistry.MostTenants, 1);
         var left = PoolBytes;
-        foreach (var (name, (min, max, weight)) in Tenants)
+        foreach (var (name, quota) in Tenants)
         {
             TenantRegistry.CheckName(name);
-            var pool = $"{left} bytes, which other tenants' minimums leave of the pool's {PoolBytes}";
-            var wrong =
-                max < 0 ? $"its maximum is {max} bytes; it must be 0 or more" :
-                min < 0 || min > (max ?? long.MaxValue) ? $"its minimum is {min} bytes; it must be 0 to its maximum{(max is null ? string.Empty : $" of {max}")}" :
-                min > left ? $"its minimum is {min} bytes; it must be at most {pool}" :
-                weight < 1 ? $"its weight is {weight}; it must be 1 or more" :
-                null;
-            if (wrong is not null)
+            if (quota.Limits.FindWrong(left, PoolBytes) is { } wrong)
             {
                 throw new KvException(KvError.InvalidArgument, $"Tenant '{name}': {wrong}.");
             }
 
-            left -= min;
+            left -= quota.MinBytes;
         }
     }
 }
