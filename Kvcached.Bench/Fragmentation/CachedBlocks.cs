@@ -49,7 +49,7 @@ internal sealed class CachedBlocks : IDisposable
             _sequences.Add(model.CreateSequence());
         }
 
-        Step(StampKernel.Name, newTokens: (int)_shape.TokensPerBlock);
+        Step(KernelNames.Stamp, newTokens: (int)_shape.TokensPerBlock);
     }
 
     public KvCacheStatistics Statistics => _cache.GetStatistics();
@@ -85,7 +85,7 @@ internal sealed class CachedBlocks : IDisposable
     /// <summary>Reads every block that is left through the table. Returns the granules that are not as they were written.</summary>
     public long Verify()
     {
-        Step(VerifyKernel.Name, newTokens: 0);
+        Step(KernelNames.Verify, newTokens: 0);
         return MemoryMarshal.Read<StampTally>(_tally.HostSpan(0, StampTally.Bytes)).MismatchedGranules;
     }
 

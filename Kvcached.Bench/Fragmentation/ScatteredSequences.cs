@@ -86,7 +86,7 @@ internal sealed class ScatteredSequences : IDisposable
 
         for (var block = 0; block < BlocksEach; block++)
         {
-            Step(StampKernel.Name, Tokens);
+            Step(KernelNames.Stamp, Tokens);
         }
 
         var before = _cache.GetStatistics();
@@ -97,7 +97,7 @@ internal sealed class ScatteredSequences : IDisposable
         }
 
         var laid = _cache.GetStatistics();
-        var scan = Time(() => Step(VerifyKernel.Name, newTokens: 0));
+        var scan = Time(() => Step(KernelNames.Verify, newTokens: 0));
         var copied = Time(() =>
         {
             Array.ForEach(_sequences, sequence => sequence.Evict(_lane));
@@ -105,7 +105,7 @@ internal sealed class ScatteredSequences : IDisposable
             Step(kernelName: null, newTokens: 0);
         });
         var after = _cache.GetStatistics();
-        Step(VerifyKernel.Name, newTokens: 0);
+        Step(KernelNames.Verify, newTokens: 0);
         Array.ForEach(_sequences, sequence => sequence.Free());
         _cache.Pump();
         var blocks = after.CleanedBlocks - laid.CleanedBlocks + after.ReloadedBlocks - laid.ReloadedBlocks;

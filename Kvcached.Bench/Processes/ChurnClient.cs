@@ -56,8 +56,8 @@ internal sealed class ChurnClient : IDisposable
         _queue = cache.Device.CreateQueue("churn kernels");
         _expectations = cache.Device.Allocate(Depth * (long)SlotBytes, MemoryKind.Host, "churn expectations");
         _tally = cache.Device.Allocate(StampTally.Bytes, MemoryKind.Host, "churn tally");
-        _stamp = cache.Device.LoadKernel(StampKernel.Name);
-        _verify = cache.Device.LoadKernel(VerifyKernel.Name);
+        _stamp = cache.Device.LoadKernel(KernelNames.Stamp);
+        _verify = cache.Device.LoadKernel(KernelNames.Verify);
         for (var i = 0; i < Depth; i++)
         {
             _inFlight[i].Slots = new int[MaxBatch];

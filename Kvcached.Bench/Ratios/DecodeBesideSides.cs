@@ -2,7 +2,6 @@ using System.Diagnostics;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Bench.Ratios;
 
@@ -46,8 +45,8 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
         _model = _cache.RegisterModel("decode", EvictReloadSides.Layout);
         _lane = _cache.OpenLane();
         _queue = _device.CreateQueue("decode");
-        _decode = _device.LoadKernel(CpuKernelLibrary.DecodePaged);
-        _merge = _device.LoadKernel(CpuKernelLibrary.Merge);
+        _decode = _device.LoadKernel(KernelNames.DecodePaged);
+        _merge = _device.LoadKernel(KernelNames.Merge);
         _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => _model.CreateSequence())];
         _scratch = _device.Allocate(QueryBytes * 2 + 4096 + (long)AttentionArguments.PartialBytes(Sequences, QueryHeads, _model.Shape().HeadDim, _maxParts), MemoryKind.Device, "decode");
     }

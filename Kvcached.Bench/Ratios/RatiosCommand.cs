@@ -1,6 +1,6 @@
 using System.CommandLine;
 using Kvcached.Bench.Elastic;
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 
 namespace Kvcached.Bench.Ratios;
 
@@ -86,7 +86,7 @@ internal static class RatiosCommand
     private static Func<RatioSides>[] Decode(bool isScattered) =>
     [
         .. _formats.Select(format => (Func<RatioSides>)(() => new AttentionSides(
-            (CpuKernelLibrary.DecodePaged, CpuKernelLibrary.DecodeContiguous),
+            (KernelNames.DecodePaged, KernelNames.DecodeContiguous),
             new AttentionSize(Sequences: 8, Tokens: 4096, NewTokens: 1),
             format,
             isScattered,
@@ -96,7 +96,7 @@ internal static class RatiosCommand
     private static Func<RatioSides>[] Prefill() =>
     [
         .. _formats.Select(format => (Func<RatioSides>)(() => new AttentionSides(
-            (CpuKernelLibrary.PrefillPaged, CpuKernelLibrary.PrefillContiguous),
+            (KernelNames.PrefillPaged, KernelNames.PrefillContiguous),
             new AttentionSize(Sequences: 2, Tokens: 1024, NewTokens: 128),
             format,
             isScattered: true))),

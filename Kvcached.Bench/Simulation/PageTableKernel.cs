@@ -1,13 +1,12 @@
 using Kvcached.Devices.Sim;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Bench.Simulation;
 
 /// <summary>
 /// Writes page tables on the simulated device: reads views and entries from simulated memory as its slices run, one sequence a slice.
 /// </summary>
-internal sealed class PageTableKernel() : SimKernel(CpuKernelLibrary.PageTable)
+internal sealed class PageTableKernel() : SimKernel(KernelNames.PageTable)
 {
     public override bool Run(ref SimKernelContext context, int slice)
     {

@@ -1,6 +1,5 @@
 using Kvcached.Devices.Sim;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Bench.Simulation;
 
@@ -11,12 +10,12 @@ namespace Kvcached.Bench.Simulation;
 internal sealed class WindowKernel(string name) : SimKernel(name)
 {
     /// <summary>Both of them.</summary>
-    public static IReadOnlyList<SimKernel> All { get; } = [new WindowKernel(CpuKernelLibrary.GatherWindows), new WindowKernel(CpuKernelLibrary.StoreWindows)];
+    public static IReadOnlyList<SimKernel> All { get; } = [new WindowKernel(KernelNames.GatherWindows), new WindowKernel(KernelNames.StoreWindows)];
 
     public override bool Run(ref SimKernelContext context, int slice)
     {
         ref readonly var arguments = ref context.ArgumentsAs<WindowArguments>();
-        var gathers = Name == CpuKernelLibrary.GatherWindows;
+        var gathers = Name == KernelNames.GatherWindows;
         var view = context.Read<SequenceView>(arguments.Views + ((ulong)slice * SequenceView.Bytes));
         var window = context.Read<ulong>(arguments.Windows + ((ulong)slice * sizeof(ulong)));
         if ((view.Flags & ViewFlags.Refused) == 0 && window != 0)

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using Kvcached.Daemon.Demo.Kernels;
 using Kvcached.Devices;
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 
 namespace Kvcached.Daemon.Demo;
 

@@ -1,5 +1,5 @@
 using Kvcached.Devices;
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 
 namespace Kvcached.Daemon.Demo;
 
@@ -20,17 +20,17 @@ internal sealed class AttentionLayer
         _shape = shape;
         _write = device.LoadKernel(write);
         _decode = device.LoadKernel(decode);
-        _merge = device.LoadKernel(CpuKernelLibrary.Merge);
+        _merge = device.LoadKernel(KernelNames.Merge);
         _prefill = device.LoadKernel(prefill);
     }
 
     /// <summary>Keys and values in blocks, reached through the table.</summary>
     public static AttentionLayer Paged(IDevice device, ModelShape shape) =>
-        new(device, shape, CpuKernelLibrary.WritePaged, CpuKernelLibrary.DecodePaged, CpuKernelLibrary.PrefillPaged);
+        new(device, shape, KernelNames.WritePaged, KernelNames.DecodePaged, KernelNames.PrefillPaged);
 
     /// <summary>Keys and values in a buffer per sequence.</summary>
     public static AttentionLayer Contiguous(IDevice device, ModelShape shape) =>
-        new(device, shape, CpuKernelLibrary.WriteContiguous, CpuKernelLibrary.DecodeContiguous, CpuKernelLibrary.PrefillContiguous);
+        new(device, shape, KernelNames.WriteContiguous, KernelNames.DecodeContiguous, KernelNames.PrefillContiguous);
 
     public void Append(CommandList commands, in StepInput step, int layer, Activations at)
     {

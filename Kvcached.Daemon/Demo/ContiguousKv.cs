@@ -2,7 +2,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Daemon.Demo;
 
@@ -56,6 +55,7 @@ internal sealed class ContiguousKv : IKvSource
         var kv = new KvBatch
         {
             Views = _views.Address + ((ulong)planned.FirstItem * SequenceView.Bytes),
+            Pool = _buffers.Address,
             Buffers = _addresses.Address + ((ulong)planned.FirstItem * sizeof(ulong)),
             Shape = _kvShape,
             Batch = (uint)planned.Items,

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
+using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Daemon.Replay;

@@ -57,8 +57,8 @@ internal sealed class ReplayLane : IDisposable
         _queue = cache.Device.CreateQueue("replay kernels");
         _expectations = cache.Device.Allocate(ReplayPlan.LaneDepth * (long)SlotBytes, MemoryKind.Host, "replay expectations");
         _tally = cache.Device.Allocate(StampTally.Bytes, MemoryKind.Host, "replay tally");
-        _stamp = cache.Device.LoadKernel(StampKernel.Name);
-        _verify = cache.Device.LoadKernel(VerifyKernel.Name);
+        _stamp = cache.Device.LoadKernel(KernelNames.Stamp);
+        _verify = cache.Device.LoadKernel(KernelNames.Verify);
         _shape = model.Shape(0);
         _poolBytes = plan.Pool.CeilingBytes;
         _granulesPerToken = plan.Layout.GranulesPerToken;

@@ -195,7 +195,7 @@ internal sealed class ReplayRun : IDisposable
         };
     }
 
-    private static string Describe(Kernels.Cpu.StampTally tally) =>
+    private static string Describe(Kernels.StampTally tally) =>
         $"sequence {tally.FirstSequence}, position {tally.FirstPosition}, granule {tally.FirstGranule}, "
         + (tally.FirstPoolOffset == ulong.MaxValue ? "no block" : $"at byte {tally.FirstPoolOffset} of the pool");
 }

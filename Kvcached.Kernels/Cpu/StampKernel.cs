@@ -8,11 +8,8 @@ namespace Kvcached.Kernels.Cpu;
 /// </summary>
 public static unsafe class StampKernel
 {
-    /// <summary>Name by which devices load it.</summary>
-    public const string Name = "stamp";
-
     /// <summary>The kernel, for devices whose memory the host can address. Arguments: <see cref="StampArguments"/>.</summary>
-    public static CpuKernel Kernel => new(Name, &Items, &Run);
+    public static CpuKernel Kernel => new(KernelNames.Stamp, &Items, &Run);
 
     private static int Items(void* arguments) => StampWalk.Items((StampArguments*)arguments, newTokensOnly: true);
 

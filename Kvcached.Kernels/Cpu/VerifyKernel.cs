@@ -10,11 +10,8 @@ namespace Kvcached.Kernels.Cpu;
 /// </summary>
 public static unsafe class VerifyKernel
 {
-    /// <summary>Name by which devices load it.</summary>
-    public const string Name = "verify";
-
     /// <summary>The kernel, for devices whose memory the host can address. Arguments: <see cref="StampArguments"/>.</summary>
-    public static CpuKernel Kernel => new(Name, &Items, &Run);
+    public static CpuKernel Kernel => new(KernelNames.Verify, &Items, &Run);
 
     /// <summary>Whether a view says what the host expects. A refused view does not.</summary>
     internal static bool Agrees(SequenceView* view, StampedSequence* expected, KvShape* shape) =>

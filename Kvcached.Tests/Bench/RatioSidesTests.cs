@@ -1,5 +1,5 @@
 using Kvcached.Bench.Ratios;
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 using Xunit;
 
 namespace Kvcached.Tests.Bench;
@@ -19,7 +19,7 @@ public class RatioSidesTests
     public void A_contiguous_kernel_below_its_part_of_the_read_bandwidth_fails_the_line()
     {
         using var sides = new AttentionSides(
-            (CpuKernelLibrary.DecodePaged, CpuKernelLibrary.DecodeContiguous), new AttentionSize(Sequences: 1, Tokens: 64, NewTokens: 1), ElementFormat.Float32, isScattered: false, leastReadShare: 0.6);
+            (KernelNames.DecodePaged, KernelNames.DecodeContiguous), new AttentionSize(Sequences: 1, Tokens: 64, NewTokens: 1), ElementFormat.Float32, isScattered: false, leastReadShare: 0.6);
         sides.RunBeside();
         var share = sides.Extra(1, 1).Single(field => field.Name == "float32_read_share").Value;
         var bytes = 64 * AttentionSize.Heads * AttentionSize.HeadDim * sizeof(float) * 2;

@@ -1,5 +1,4 @@
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Tests.Kernels;
 
@@ -85,19 +84,19 @@ internal sealed class AttentionProblem : IDisposable
 
     internal AttentionArguments ContiguousArguments => Arguments with { Kv = Kv with { Shape = BufferShape() } };
 
-    internal float[] Decode(int workers = 1) => Decode(CpuKernelLibrary.DecodePaged, Arguments, workers);
+    internal float[] Decode(int workers = 1) => Decode(KernelNames.DecodePaged, Arguments, workers);
 
-    internal float[] DecodeContiguous() => Decode(CpuKernelLibrary.DecodeContiguous, ContiguousArguments, 1);
+    internal float[] DecodeContiguous() => Decode(KernelNames.DecodeContiguous, ContiguousArguments, 1);
 
-    internal float[] Prefill(int workers = 1) => Prefill(CpuKernelLibrary.PrefillPaged, Arguments, workers);
+    internal float[] Prefill(int workers = 1) => Prefill(KernelNames.PrefillPaged, Arguments, workers);
 
-    internal float[] PrefillContiguous() => Prefill(CpuKernelLibrary.PrefillContiguous, ContiguousArguments, 1);
+    internal float[] PrefillContiguous() => Prefill(KernelNames.PrefillContiguous, ContiguousArguments, 1);
 
     private float[] Decode(string kernel, AttentionArguments arguments, int workers)
     {
         Outputs.Span.Fill(float.NaN);
         KernelRunner.Run(kernel, arguments, workers);
-        KernelRunner.Run(CpuKernelLibrary.Merge, arguments, workers);
+        KernelRunner.Run(KernelNames.Merge, arguments, workers);
         return Outputs.Span.ToArray();
     }
 
@@ -226,8 +225,8 @@ internal sealed class AttentionProblem : IDisposable
             Values = values.Address,
             RowStarts = starts.Address,
         };
-        KernelRunner.Run(CpuKernelLibrary.WritePaged, write);
-        KernelRunner.Run(CpuKernelLibrary.WriteContiguous, write with { Kv = write.Kv with { Shape = BufferShape() } });
+        KernelRunner.Run(KernelNames.WritePaged, write);
+        KernelRunner.Run(KernelNames.WriteContiguous, write with { Kv = write.Kv with { Shape = BufferShape() } });
     }
 
     private KvShape BufferShape() => ContiguousShape.Of(Shape, (uint)_case.Sequences.Max(s => s.Tokens));

@@ -1,5 +1,4 @@
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
@@ -90,8 +89,8 @@ public class AttentionTests
         using var problem = new AttentionProblem(parameters);
         problem.Outputs.Span.Fill(float.NaN);
         var arguments = problem.Arguments with { Scale = 1e6f };
-        KernelRunner.Run(CpuKernelLibrary.DecodePaged, arguments);
-        KernelRunner.Run(CpuKernelLibrary.Merge, arguments);
+        KernelRunner.Run(KernelNames.DecodePaged, arguments);
+        KernelRunner.Run(KernelNames.Merge, arguments);
 
         var query = problem.Query(0, 0);
         for (var head = 0; head < parameters.QueryHeads; head++)

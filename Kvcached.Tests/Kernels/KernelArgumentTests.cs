@@ -1,4 +1,4 @@
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
@@ -51,8 +51,8 @@ public class KernelArgumentTests
         var whole = problem.Decode();
         problem.Outputs.Span.Fill(float.NaN);
         var arguments = problem.Arguments with { MaxParts = 1 };
-        KernelRunner.Run(CpuKernelLibrary.DecodePaged, arguments);
-        KernelRunner.Run(CpuKernelLibrary.Merge, arguments);
+        KernelRunner.Run(KernelNames.DecodePaged, arguments);
+        KernelRunner.Run(KernelNames.Merge, arguments);
         Assert.Equal(-1, problem.Row(problem.Outputs.Span, 0, 0).IndexOfAnyExcept(float.NaN));
         Assert.True(problem.Row(whole, 1, 0).SequenceEqual(problem.Row(problem.Outputs.Span, 1, 0)));
     }

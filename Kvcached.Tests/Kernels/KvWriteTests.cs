@@ -64,7 +64,7 @@ public unsafe class KvWriteTests
         problem.Views[0].Flags = ViewFlags.Refused;
         problem.Views[1].BlockCount = 0;
         var before = problem.Pool.ToArray();
-        KernelRunner.Run(CpuKernelLibrary.WritePaged, new KvWriteArguments { Kv = problem.Kv, Keys = rows.Address, Values = rows.Address, RowStarts = starts.Address });
+        KernelRunner.Run(KernelNames.WritePaged, new KvWriteArguments { Kv = problem.Kv, Keys = rows.Address, Values = rows.Address, RowStarts = starts.Address });
         Assert.True(problem.Pool.SequenceEqual(before));
     }
 

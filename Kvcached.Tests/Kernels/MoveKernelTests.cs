@@ -1,5 +1,4 @@
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
@@ -20,7 +19,7 @@ public class MoveKernelTests
         using var target = new NativeArray<byte>(bytes + Guard);
         new Random(1).NextBytes(source.Span);
         target.Span.Fill(0xEE);
-        KernelRunner.Run(CpuKernelLibrary.Copy, new CopyArguments { Source = source.Address, Target = target.Address, Bytes = (ulong)bytes }, workers: 3);
+        KernelRunner.Run(KernelNames.Copy, new CopyArguments { Source = source.Address, Target = target.Address, Bytes = (ulong)bytes }, workers: 3);
         Assert.True(target.Span[..bytes].SequenceEqual(source.Span[..bytes]));
         Assert.True(target.Span[bytes..].IndexOfAnyExcept((byte)0xEE) < 0);
     }
@@ -33,7 +32,7 @@ public class MoveKernelTests
     {
         using var target = new NativeArray<byte>(bytes + Guard);
         target.Span.Fill(0xEE);
-        KernelRunner.Run(CpuKernelLibrary.Fill, new FillArguments { Target = target.Address, Bytes = (ulong)bytes, Value = 0x5A }, workers: 3);
+        KernelRunner.Run(KernelNames.Fill, new FillArguments { Target = target.Address, Bytes = (ulong)bytes, Value = 0x5A }, workers: 3);
         Assert.True(target.Span[..bytes].IndexOfAnyExcept((byte)0x5A) < 0);
         Assert.True(target.Span[bytes..].IndexOfAnyExcept((byte)0xEE) < 0);
     }
@@ -65,7 +64,7 @@ public class MoveKernelTests
             Batch = 4,
         };
 
-        KernelRunner.Run(CpuKernelLibrary.Gather, arguments, workers: 2);
+        KernelRunner.Run(KernelNames.Gather, arguments, workers: 2);
 
         int?[] expected = [62, 0, 10, 4, null, null, null, null, null, null, null, null, null, 30, 20, 6];
         for (var i = 0; i < expected.Length; i++)
@@ -76,7 +75,7 @@ public class MoveKernelTests
 
         var before = pool.Span.ToArray();
         pool.Span.Fill(0x11);
-        KernelRunner.Run(CpuKernelLibrary.Scatter, arguments, workers: 2);
+        KernelRunner.Run(KernelNames.Scatter, arguments, workers: 2);
         foreach (var granule in expected.OfType<int>())
         {
             Assert.True(pool.Span.Slice(granule * 256, blockBytes).SequenceEqual(before.AsSpan(granule * 256, blockBytes)));

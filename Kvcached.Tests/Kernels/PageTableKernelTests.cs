@@ -1,5 +1,4 @@
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
@@ -29,7 +28,7 @@ public class PageTableKernelTests
         using var views = new NativeArray<SequenceView>([.. Enumerable.Range(0, batch).Select(i => Draw(random, i * 16))]);
         using var table = new Tables(batch);
         KernelRunner.Run(
-            CpuKernelLibrary.PageTable,
+            KernelNames.PageTable,
             new PageTableArguments { Views = views.Address, Entries = entries.Address, Table = table.Table, Batch = (uint)batch, TokensPerBlockShift = 2, GranulesPerBlockShift = 4 },
             workers: 3);
 

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
 using Xunit;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
@@ -44,7 +43,8 @@ public class TableAbiTests
         Assert.Equal(4 * 8 + KvShape.Bytes + 4 * 4, Unsafe.SizeOf<KvBatch>());
         Assert.Equal(Unsafe.SizeOf<KvBatch>() + 3 * 8, Unsafe.SizeOf<KvWriteArguments>());
         Assert.Equal(Unsafe.SizeOf<KvBatch>() + 4 * 8 + 4 * 4, Unsafe.SizeOf<AttentionArguments>());
-        Assert.Equal(5 * 8 + 2 * 4, Unsafe.SizeOf<BlockRowsArguments>());
+        Assert.Equal(6 * 8 + 2 * 4, Unsafe.SizeOf<BlockRowsArguments>());
+        Assert.Equal(2 * 8 + 2 * 4, Unsafe.SizeOf<TableUpdateArguments>());
         Assert.Equal(3 * 8, Unsafe.SizeOf<CopyArguments>());
         Assert.Equal(3 * 8, Unsafe.SizeOf<FillArguments>());
     }

@@ -1,7 +1,6 @@
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Kvcached.Tests.Client;
 using Kvcached.Tests.Kernels;
 using Xunit;
@@ -188,7 +187,7 @@ internal sealed unsafe class PagedRig : IDisposable
             switch ((number + i) % 3)
             {
                 case 0:
-                    Launch(CpuKernelLibrary.WritePaged, new KvWriteArguments { Kv = kv, Keys = _newKeys.Address, Values = _newValues.Address, RowStarts = _rowStarts.Address });
+                    Launch(KernelNames.WritePaged, new KvWriteArguments { Kv = kv, Keys = _newKeys.Address, Values = _newValues.Address, RowStarts = _rowStarts.Address });
                     break;
                 case 1:
                     Launch(OutsideKernels<BlockTableForm>.Append.Name, ofBlockTable);
@@ -199,8 +198,8 @@ internal sealed unsafe class PagedRig : IDisposable
             }
 
             var ours = OurAttention(kv, (ulong)(i * MaxBatch * MaxNew * RowFloats * sizeof(float)));
-            Launch(CpuKernelLibrary.DecodePaged, ours);
-            Launch(CpuKernelLibrary.Merge, ours);
+            Launch(KernelNames.DecodePaged, ours);
+            Launch(KernelNames.Merge, ours);
             Launch(OutsideKernels<BlockTableForm>.Attention.Name, ofBlockTable);
             Launch(OutsideKernels<CsrForm>.Attention.Name, ofCsr);
         }

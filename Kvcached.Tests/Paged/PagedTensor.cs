@@ -1,4 +1,4 @@
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 
 namespace Kvcached.Tests.Paged;
 

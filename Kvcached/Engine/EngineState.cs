@@ -1,5 +1,5 @@
 using Kvcached.Devices;
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 using Kvcached.Memory;
 using Kvcached.Sequences;
 using Kvcached.Tables;

@@ -1,6 +1,5 @@
 using Kvcached.Devices;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Kvcached.Memory;
 
 namespace Kvcached.Engine;

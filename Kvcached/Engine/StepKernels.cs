@@ -1,5 +1,4 @@
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 
 namespace Kvcached.Engine;
 

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Kvcached.Memory;
 
 namespace Kvcached.Engine;

@@ -1,6 +1,6 @@
 using Kvcached.Devices;
 using Kvcached.Engine;
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 using Kvcached.Memory;
 
 namespace Kvcached;

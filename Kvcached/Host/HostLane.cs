@@ -1,6 +1,6 @@
 using Kvcached.Devices;
 using Kvcached.Engine;
-using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels;
 using Kvcached.Memory;
 
 namespace Kvcached;
@@ -34,7 +34,7 @@ internal sealed class HostLane : IDisposable
             var staging = Allocate(bytes, MemoryKind.Host, $"staging of lane {number}");
             var pageTables = options.MaxPages == 0
                 ? null
-                : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}", SharedAccess.ReadOnlyForOthers), device.Device.LoadKernel(CpuKernelLibrary.PageTable));
+                : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}", SharedAccess.ReadOnlyForOthers), device.Device.LoadKernel(KernelNames.PageTable));
             Memory = new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables, options.Windows ? MakeWindows(options, pool) : null);
             _timelines[(int)TimelineKind.Begin] = begin ?? MakeTimeline(TimelineKind.Begin);
             _timelines[(int)TimelineKind.End] = end ?? MakeTimeline(TimelineKind.End);
@@ -77,8 +77,8 @@ internal sealed class HostLane : IDisposable
         var bytes = WindowRing.BytesOf(options);
         var ring = Allocate(bytes, MemoryKind.Device, $"windows of lane {Number}", SharedAccess.ReadOnlyForOthers);
         var staging = Allocate(bytes, MemoryKind.Host, $"staged windows of lane {Number}");
-        var gathering = new WindowGathering(staging, _device.Device.LoadKernel(CpuKernelLibrary.GatherWindows));
-        return new WindowRing(options, ring, pool, _device.IsShared ? null : _device.Device.LoadKernel(CpuKernelLibrary.StoreWindows), gathering);
+        var gathering = new WindowGathering(staging, _device.Device.LoadKernel(KernelNames.GatherWindows));
+        return new WindowRing(options, ring, pool, _device.IsShared ? null : _device.Device.LoadKernel(KernelNames.StoreWindows), gathering);
     }
 
     private DeviceMemory Allocate(long bytes, MemoryKind kind, string label, SharedAccess access = SharedAccess.Private)

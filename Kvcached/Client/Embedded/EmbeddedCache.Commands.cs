@@ -1,6 +1,5 @@
 using Kvcached.Engine;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Kvcached.Sequences;
 
 namespace Kvcached;

@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Engine;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Cpu;
 using Kvcached.Protocol;
 using Kvcached.Sequences;
 
@@ -120,7 +119,7 @@ internal sealed partial class RemoteCache : KvCache
 
     private protected override KvLane OpenLaneCore(KvLaneOptions options)
     {
-        var storeWindows = options.Windows ? Device.LoadKernel(CpuKernelLibrary.StoreWindows) : null;
+        var storeWindows = options.Windows ? Device.LoadKernel(KernelNames.StoreWindows) : null;
         lock (_lock)
         {
             ThrowIfClosed();

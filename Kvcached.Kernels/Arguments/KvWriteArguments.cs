@@ -1,9 +1,9 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Kernels.Cpu;
+namespace Kvcached.Kernels;
 
 /// <summary>
-/// Arguments of <see cref="CpuKernelLibrary.WritePaged"/> and <see cref="CpuKernelLibrary.WriteContiguous"/>: store the keys and values of the new tokens
+/// Arguments of <see cref="KernelNames.WritePaged"/> and <see cref="KernelNames.WriteContiguous"/>: store the keys and values of the new tokens
 /// of every sequence, for one layer, in planes 0 and 1. Rounds to nearest even.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 8)]

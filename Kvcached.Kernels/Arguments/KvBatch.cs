@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Kernels.Cpu;
+namespace Kvcached.Kernels;
 
 /// <summary>
 /// The sequences of a step and where one layer of their KV lies: what write, decode and prefill have in common. Addresses are those of
@@ -16,7 +16,10 @@ public struct KvBatch
     /// <summary>Paged kernels: address of the entry heap, uint[].</summary>
     public ulong Entries;
 
-    /// <summary>Paged kernels: address of byte 0 of the pool.</summary>
+    /// <summary>
+    /// Paged kernels: address of byte 0 of the pool. Contiguous kernels: address of the memory in which all of <see cref="Buffers"/> point, which devices
+    /// without addresses of their own must know; the cpu device does not read it.
+    /// </summary>
     public ulong Pool;
 
     /// <summary>

@@ -1,4 +1,4 @@
-namespace Kvcached.Kernels.Cpu;
+namespace Kvcached.Kernels;
 
 /// <summary>How the kernels store an element. Kernels compute in float32 whatever they store. Values equal those of <c>KvElementType</c>.</summary>
 public enum ElementFormat : uint

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Kernels.Cpu;
+namespace Kvcached.Kernels;
 
 /// <summary>
 /// Arguments of the attention kernels: the softmax attention of new tokens to all visible tokens of their sequence, themselves included,

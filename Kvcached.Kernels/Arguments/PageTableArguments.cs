@@ -1,9 +1,9 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Kernels.Cpu;
+namespace Kvcached.Kernels;
 
 /// <summary>
-/// Arguments of <see cref="CpuKernelLibrary.PageTable"/>: write the page tables of a step's views. Launched by the cache in the submission that
+/// Arguments of <see cref="KernelNames.PageTable"/>: write the page tables of a step's views. Launched by the cache in the submission that
 /// publishes them. A sequence has at most MaxPages blocks.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 8)]

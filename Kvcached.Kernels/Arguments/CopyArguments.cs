@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Kernels.Cpu;
+namespace Kvcached.Kernels;
 
-/// <summary>Arguments of <see cref="CpuKernelLibrary.Copy"/>. The ranges must not overlap.</summary>
+/// <summary>Arguments of <see cref="KernelNames.Copy"/>. The ranges must not overlap.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 8)]
 public struct CopyArguments
 {
@@ -16,7 +16,7 @@ public struct CopyArguments
     public ulong Bytes;
 }
 
-/// <summary>Arguments of <see cref="CpuKernelLibrary.Fill"/>.</summary>
+/// <summary>Arguments of <see cref="KernelNames.Fill"/>.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 8)]
 public struct FillArguments
 {

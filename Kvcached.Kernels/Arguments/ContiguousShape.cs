@@ -1,4 +1,4 @@
-namespace Kvcached.Kernels.Cpu;
+namespace Kvcached.Kernels;
 
 /// <summary>The strides of a buffer that holds a whole sequence: what the contiguous kernels take in place of a block's.</summary>
 public static class ContiguousShape

@@ -1,9 +1,9 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Kernels.Cpu;
+namespace Kvcached.Kernels;
 
 /// <summary>
-/// Arguments of <see cref="CpuKernelLibrary.GatherWindows"/> and <see cref="CpuKernelLibrary.StoreWindows"/>: copy tokens of every sequence that
+/// Arguments of <see cref="KernelNames.GatherWindows"/> and <see cref="KernelNames.StoreWindows"/>: copy tokens of every sequence that
 /// has a window, from its blocks to the window or back. Both are launched by the cache, or by what it appends to a command list.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 8)]
