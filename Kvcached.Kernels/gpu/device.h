@@ -11,6 +11,9 @@
 
 #include "kvcached.h"
 
+/* Most work-items of a group. */
+#define KV_MAX_ITEMS 256
+
 /* Lanes of which a work-item does the work: those of a vector where a CPU runs the kernels, else 1. */
 #ifndef KV_LANES
 #define KV_LANES 1
