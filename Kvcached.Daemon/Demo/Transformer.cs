@@ -1,6 +1,7 @@
 using Kvcached.Daemon.Demo.Kernels;
 using Kvcached.Devices;
 using Kvcached.Kernels;
+using Kvcached.Kernels.Gpu;
 
 namespace Kvcached.Daemon.Demo;
 
@@ -43,6 +44,9 @@ internal sealed class Transformer : IDisposable
     /// <summary>The kernels that a device for this model must have, beside those of <c>Kvcached.Kernels</c>.</summary>
     public static IReadOnlyList<CpuKernel> CpuKernels =>
         [StepRows.Kernel, Embed.Kernel, RmsNorm.Kernel, MatMul.Kernel, Rope.Kernel, SwiGlu.Kernel, Sample.Kernel];
+
+    /// <summary>The same for devices that compile their kernels.</summary>
+    public static IReadOnlyList<GpuKernel> GpuKernels => DemoGpuKernels.All;
 
     /// <summary>Tokens that a step may have.</summary>
     public int MaxRows { get; }

@@ -16,10 +16,10 @@ internal static class AttentionLaunches
     internal const uint MaxHeadDim = 640;
 
     /// <summary>Entry points of decode: for up to four query heads a KV head, for more, and for large heads.</summary>
-    internal static readonly ImmutableArray<AttentionSize> DecodeSizes = [new(4, 128), new(8, 128), new(4, 256), new(4, MaxHeadDim)];
+    internal static readonly ImmutableArray<AttentionSize> DecodeSizes = [new(4, 128), new(8, 128), new(4, MaxHeadDim)];
 
     /// <summary>Entry points of prefill.</summary>
-    internal static readonly ImmutableArray<AttentionSize> PrefillSizes = [new(16, 128), new(8, 256), new(4, MaxHeadDim)];
+    internal static readonly ImmutableArray<AttentionSize> PrefillSizes = [new(16, 128), new(4, MaxHeadDim)];
 
     private const uint GroupLanes = 64;
     private const uint GroupsPerUnit = 32;

@@ -401,17 +401,34 @@ KV_INLINE void KV_SIZED(kv_decode)(int format, int is_paged, KvAttentionArgument
 
 #endif
 
-#define KV_DEFINE_ATTENTION(function, format, is_paged)                                                                                               \
-    KV_KERNEL function(const KvAttentionArguments a KV_MEMORY(0) KV_MEMORY(1) KV_MEMORY(2) KV_MEMORY(3) KV_MEMORY(4) KV_MEMORY(5) KV_MEMORY(6) KV_MEMORY(7)) { \
-        KV_LOCAL_ARRAY(KV_VECTOR, queries, KV_SLABS * KV_SLAB_DIMS);                                                                                   \
-        KV_LOCAL_ARRAY(KV_VECTOR, weights, KV_TILE_TOKENS);                                                                                            \
-        KV_LOCAL_ARRAY(KV_VECTOR, maxima, KV_MAXIMA);                                                                                                  \
-        KV_LOCAL_ARRAY(KV_VECTOR, sums, 1);                                                                                                            \
-        KV_LOCAL_ARRAY(kv_u64, at, KV_PART_TOKENS);                                                                                                    \
-        KV_LOCAL_ARRAY(kv_u32x4, stage, KV_STAGE_WORDS / 4u);                                                                                          \
-        const KV_SIZED(KvScratch) on = {queries, weights, maxima, sums, at, (KV_LOCAL kv_u32 *)stage};                                                 \
-        const KvAttentionMemory in = KV_ATTENTION_MEMORY(a);                                                                                           \
-        KV_ATTEND(format, is_paged, a, in, on);                                                                                                        \
+/* For CUDA one function for each format; through the table or not is decided when it runs. OpenCL's compilers put everything in place anyway. */
+#if defined(__OPENCL_VERSION__)
+#define KV_DEFINE_ATTEND(name, format)
+#define KV_CALL_ATTEND(format, is_paged, a, in, on) KV_ATTEND(format, is_paged, a, in, on)
+#else
+#define KV_DEFINE_ATTEND(name, format)                                                                                                        \
+    static __attribute__((device)) __attribute__((noinline)) void name(                                                                       \
+        int is_paged, const KvAttentionArguments &a, const KvAttentionMemory &in, const KV_SIZED(KvScratch) & on) {                           \
+        KV_ATTEND(format, is_paged, a, in, on);                                                                                               \
+    }
+#define KV_CALL_ATTEND(format, is_paged, a, in, on) KV_SIZED(KV_CAT(kv_attend_, format))(is_paged, a, in, on)
+#endif
+KV_DEFINE_ATTEND(KV_SIZED(kv_attend_1), KV_FLOAT16)
+KV_DEFINE_ATTEND(KV_SIZED(kv_attend_2), KV_BFLOAT16)
+KV_DEFINE_ATTEND(KV_SIZED(kv_attend_3), KV_FLOAT32)
+
+#define KV_DEFINE_ATTENTION(function, format, is_paged)                                                                                       \
+    KV_KERNEL function(const KvAttentionArguments a KV_MEMORY(0) KV_MEMORY(1) KV_MEMORY(2) KV_MEMORY(3) KV_MEMORY(4) KV_MEMORY(5)              \
+                           KV_MEMORY(6) KV_MEMORY(7)) {                                                                                       \
+        KV_LOCAL_ARRAY(KV_VECTOR, queries, KV_SLABS * KV_SLAB_DIMS);                                                                           \
+        KV_LOCAL_ARRAY(KV_VECTOR, weights, KV_TILE_TOKENS);                                                                                    \
+        KV_LOCAL_ARRAY(KV_VECTOR, maxima, KV_MAXIMA);                                                                                          \
+        KV_LOCAL_ARRAY(KV_VECTOR, sums, 1);                                                                                                    \
+        KV_LOCAL_ARRAY(kv_u64, at, KV_PART_TOKENS);                                                                                            \
+        KV_LOCAL_ARRAY(kv_u32x4, stage, KV_STAGE_WORDS / 4u);                                                                                  \
+        const KV_SIZED(KvScratch) on = {queries, weights, maxima, sums, at, (KV_LOCAL kv_u32 *)stage};                                         \
+        const KvAttentionMemory in = KV_ATTENTION_MEMORY(a);                                                                                   \
+        KV_CALL_ATTEND(format, is_paged, a, in, on);                                                                                           \
     }
 
 /* Entry points for each element format: NAME_paged_SIZE_f16 and so on. */
@@ -429,6 +446,8 @@ KV_DEFINE_ATTENTION(KV_ENTRY(KV_ENTRY_NAME, contiguous, KV_SIZE, bf16), KV_BFLOA
 KV_DEFINE_ATTENTION(KV_ENTRY(KV_ENTRY_NAME, contiguous, KV_SIZE, f32), KV_FLOAT32, 0)
 
 #undef KV_DEFINE_ATTENTION
+#undef KV_CALL_ATTEND
+#undef KV_DEFINE_ATTEND
 #undef KV_ENTRY_NAME
 #undef KV_ATTEND
 #undef KV_SIZE

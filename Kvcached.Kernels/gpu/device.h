@@ -23,6 +23,7 @@
 
 #pragma OPENCL FP_CONTRACT OFF
 #define KV_GLOBAL __global
+#define KV_UNROLL_SOME
 #define KV_LOCAL __local
 #define KV_KERNEL __kernel void
 #define KV_MEMORY(n) , __global uchar *memory##n, ulong base##n
@@ -35,6 +36,7 @@
 #define KV_BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
 #define KV_BARRIER_GLOBAL() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define kv_fma fma
+#define kv_sqrt sqrt
 #define kv_atomic_add(address, value) atomic_add((volatile __global uint *)(address), value)
 #define kv_atomic_exchange(address, value) atomic_xchg((volatile __global uint *)(address), value)
 #define kv_atomic_or_local(address, value) atomic_or((volatile __local uint *)(address), value)
@@ -51,6 +53,7 @@ typedef int16 kv_i32x16;
 #else
 
 #define KV_GLOBAL __attribute__((address_space(1)))
+#define KV_UNROLL_SOME _Pragma("unroll 2")
 #define KV_LOCAL __attribute__((address_space(3)))
 #define KV_KERNEL extern "C" __attribute__((global)) void
 #define KV_MEMORY(n)
@@ -71,6 +74,7 @@ typedef int16 kv_i32x16;
 #define KV_BARRIER() __syncthreads()
 #define KV_BARRIER_GLOBAL() __syncthreads()
 #define kv_fma __builtin_elementwise_fma
+#define kv_sqrt __builtin_sqrtf
 #define kv_atomic_add(address, value) __atomic_fetch_add((unsigned int *)(address), value, __ATOMIC_RELAXED)
 #define kv_atomic_exchange(address, value) __atomic_exchange_n((unsigned int *)(address), value, __ATOMIC_RELAXED)
 #define kv_atomic_or_local(address, value) __atomic_fetch_or((unsigned int *)(address), value, __ATOMIC_RELAXED)
@@ -110,10 +114,8 @@ typedef float kv_lanes;
  */
 #if KV_LANES == 1
 #define KV_UNROLL _Pragma("unroll")
-#define KV_UNROLL_SOME _Pragma("unroll 2")
 #else
 #define KV_UNROLL _Pragma("nounroll")
-#define KV_UNROLL_SOME
 #endif
 
 /* The larger one, lane by lane. */

@@ -23,12 +23,6 @@
 #define KV_IS_PREFILL 0
 #include "attention_rows.h"
 
-#define KV_SIZE 4x256
-#define KV_ROWS 4
-#define KV_SLABS 2
-#define KV_IS_PREFILL 0
-#include "attention_rows.h"
-
 #define KV_SIZE 4x640
 #define KV_ROWS 4
 #define KV_SLABS 5
@@ -38,12 +32,6 @@
 #define KV_SIZE 16x128
 #define KV_ROWS 16
 #define KV_SLABS 1
-#define KV_IS_PREFILL 1
-#include "attention_rows.h"
-
-#define KV_SIZE 8x256
-#define KV_ROWS 8
-#define KV_SLABS 2
 #define KV_IS_PREFILL 1
 #include "attention_rows.h"
 

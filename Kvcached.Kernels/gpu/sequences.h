@@ -19,6 +19,25 @@ KV_INLINE KvSequenceView kv_view(KV_GLOBAL const KvSequenceView *views, kv_u32 s
     return view;
 }
 
+/* A shape in device memory. */
+KV_INLINE KvShape kv_shape(KV_GLOBAL const KvShape *from) {
+    KvShape shape;
+    shape.block_bytes = from->block_bytes;
+    shape.layer_stride = from->layer_stride;
+    shape.plane_stride = from->plane_stride;
+    shape.head_stride = from->head_stride;
+    shape.token_stride = from->token_stride;
+    shape.tokens_per_block_shift = from->tokens_per_block_shift;
+    shape.layers = from->layers;
+    shape.planes = from->planes;
+    shape.heads = from->heads;
+    shape.head_dim = from->head_dim;
+    shape.element_bytes = from->element_bytes;
+    shape.page_shift = from->page_shift;
+    shape.reserved = 0;
+    return shape;
+}
+
 /* New tokens that there are to compute. */
 KV_INLINE kv_u32 kv_new_tokens(KvSequenceView view) {
     return kv_is_empty(view) ? 0 : view.new_tokens;
