@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
 using Xunit;

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 using Microsoft.Win32.SafeHandles;
 using Xunit;
@@ -271,7 +272,7 @@ public sealed class SharingTests : IDisposable
             TaskScheduler.Default);
         await waits.Task;
         Assert.False(seen.WaitOnHost(1, Moment));
-        var mapping = ((CpuMemory)imported).Mapping;
+        var mapping = ((MappedMemory)imported).Mapping;
         imported.Dispose();
         seen.Dispose();
         Assert.True(mapping.Descriptor.IsClosed);
@@ -295,7 +296,7 @@ public sealed class SharingTests : IDisposable
         queue.Submit([new WaitPoint(seen, 1)], _commands, new TimelinePoint(done, 1));
         mine.Signal(1);
         Assert.True(done.WaitOnHost(1, Patience));
-        var mapping = ((CpuMemory)imported).Mapping;
+        var mapping = ((MappedMemory)imported).Mapping;
         Assert.True(SpinWait.SpinUntil(() => ((CpuQueue)queue).IsPast(1), Patience));
         imported.Dispose();
         Assert.True(mapping.IsClosed);

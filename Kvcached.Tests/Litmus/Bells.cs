@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 
 namespace Kvcached.Tests.Litmus;

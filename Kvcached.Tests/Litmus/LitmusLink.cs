@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Net.Sockets;
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 using Kvcached.Protocol;
 using Microsoft.Win32.SafeHandles;

@@ -1,6 +1,7 @@
 using Kvcached.Bench.Ratios;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 using Kvcached.Kernels;
 
@@ -20,15 +21,15 @@ internal readonly record struct CopySubmission(nint Gate, ulong GateValue, nint 
 internal sealed unsafe class OwnQueue : ILitmusQueue
 {
     private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1, InlineBytes = 0, Kernels = [new CpuKernel("litmus pin", &OneItem, &Pin)] });
-    private readonly CpuMemory _memory;
+    private readonly MappedMemory _memory;
     private readonly nint _address;
     private readonly DeviceQueue _queue;
-    private readonly Dictionary<nint, CpuTimeline> _timelines = [];
+    private readonly Dictionary<nint, HostTimeline> _timelines = [];
     private readonly CommandList _commands = new();
 
     internal OwnQueue(SharedMapping mapping, int processor)
     {
-        _memory = new CpuMemory(_device, mapping, "litmus", MemoryKind.Device, mapping.Bytes);
+        _memory = new MappedMemory(_device, mapping, "litmus", MemoryKind.Device, mapping.Bytes);
         _address = mapping.Address;
         _queue = _device.CreateQueue("litmus");
         _commands.Launch(_device.LoadKernel("litmus pin"), processor);
@@ -49,7 +50,7 @@ internal sealed unsafe class OwnQueue : ILitmusQueue
 
     private static void Pin(void* arguments, int item, int worker) => ThreadPin.PinCurrent(*(int*)arguments);
 
-    private CpuTimeline TimelineAt(nint address)
+    private HostTimeline TimelineAt(nint address)
     {
         if (!_timelines.TryGetValue(address, out var timeline))
         {

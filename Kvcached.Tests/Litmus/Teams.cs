@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Kvcached.Bench.Ratios;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Kernels;
 
 namespace Kvcached.Tests.Litmus;

@@ -1,4 +1,5 @@
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 
 namespace Kvcached.Tests.Litmus;
 
@@ -18,7 +19,7 @@ internal sealed unsafe class OwnTimeline(CpuDevice device, nint address) : ILitm
 {
     private static readonly TimelineSlab _noSlab = new();
 
-    internal CpuTimeline Timeline { get; } = new SlabTimeline(device, _noSlab, (TimelineSlot*)address, "litmus");
+    internal HostTimeline Timeline { get; } = new SlabTimeline(device, _noSlab, (TimelineSlot*)address, "litmus");
 
     public ulong Value => Timeline.Value;
 

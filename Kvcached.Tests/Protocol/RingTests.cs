@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using FsCheck;
 using FsCheck.Fluent;
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Protocol;
 using Xunit;
 

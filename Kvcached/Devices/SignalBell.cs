@@ -1,4 +1,4 @@
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 using Microsoft.Win32.SafeHandles;
 
@@ -10,13 +10,13 @@ namespace Kvcached.Devices;
 /// </summary>
 public sealed unsafe class SignalBell : IDisposable
 {
-    private readonly CpuMemory _memory;
+    private readonly MappedMemory _memory;
     private readonly long _offset;
     private readonly uint _bits;
     private readonly SafeFileHandle _event;
     private volatile bool _disposed;
 
-    internal SignalBell(CpuMemory memory, long offset, uint bits, SafeFileHandle eventDescriptor)
+    internal SignalBell(MappedMemory memory, long offset, uint bits, SafeFileHandle eventDescriptor)
     {
         _memory = memory;
         _offset = offset;

@@ -1,4 +1,4 @@
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 
 namespace Kvcached.Protocol;

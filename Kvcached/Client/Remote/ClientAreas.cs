@@ -1,5 +1,5 @@
 using Kvcached.Devices;
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 using Kvcached.Protocol;
 using Microsoft.Win32.SafeHandles;

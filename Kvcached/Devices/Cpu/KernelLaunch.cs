@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Kvcached.Devices.Host;
 using Kvcached.Kernels;
 
 namespace Kvcached.Devices.Cpu;

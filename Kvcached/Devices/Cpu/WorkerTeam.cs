@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Kvcached.Devices.Host;
 using Kvcached.Kernels;
 
 namespace Kvcached.Devices.Cpu;
@@ -21,7 +22,7 @@ internal sealed unsafe class WorkerTeam
     /// <summary>Element 0 of a pinned array: rung when a launch is opened, or the team stops.</summary>
     private readonly Doorbell[] _bell = GC.AllocateArray<Doorbell>(16, pinned: true);
 
-    /// <summary>Every launch ever made, replaced as a whole under the device's lock. They are pinned, and never freed while helpers run.</summary>
+    /// <summary>Every launch ever made, replaced as a whole, by one thread at a time. They are pinned, and never freed while helpers run.</summary>
     private KernelLaunch[][] _launches = [];
     private readonly Stack<KernelLaunch[]> _returned = new();
     private volatile bool _stop;
@@ -39,7 +40,7 @@ internal sealed unsafe class WorkerTeam
         }
     }
 
-    /// <summary>A launch for a queue's use. Called under the device's lock.</summary>
+    /// <summary>A launch for a queue's use. Called by one thread at a time.</summary>
     internal KernelLaunch[] AcquireLaunch()
     {
         if (_returned.TryPop(out var launch))
@@ -53,7 +54,7 @@ internal sealed unsafe class WorkerTeam
         return launch;
     }
 
-    /// <summary>Takes a queue's launch back. Called under the device's lock.</summary>
+    /// <summary>Takes a queue's launch back. Called by one thread at a time.</summary>
     internal void ReleaseLaunch(KernelLaunch[] launch) => _returned.Push(launch);
 
     /// <summary>Runs all items of a launch; returns when the last has returned. <paramref name="launch"/> is the calling queue's.</summary>

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>A bounded stretch of looking again before sleeping.</summary>
 internal struct SpinBudget

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>
 /// Mappings and descriptors that their owner has let go of, and that submissions may still name by address or number. Each is kept until every queue has gone past
@@ -8,10 +8,10 @@ namespace Kvcached.Devices.Cpu;
 /// </summary>
 internal sealed class RetiredHandles
 {
-    private readonly List<(SafeHandle Handle, (CpuQueue Queue, long Accepted)[] Before)> _handles = [];
+    private readonly List<(SafeHandle Handle, (HostQueue Queue, long Accepted)[] Before)> _handles = [];
 
     /// <summary>Takes a handle over that nothing names that is submitted from now on.</summary>
-    internal void Add(SafeHandle handle, IEnumerable<CpuQueue> queues) =>
+    internal void Add(SafeHandle handle, IEnumerable<HostQueue> queues) =>
         _handles.Add((handle, [.. queues.Where(q => !q.IsPast(q.Accepted)).Select(q => (q, q.Accepted))]));
 
     /// <summary>Removes those that nothing can name any more: the caller releases them, outside the lock.</summary>
@@ -26,7 +26,7 @@ internal sealed class RetiredHandles
         _handles.RemoveAll(IsFree);
         return free;
 
-        static bool IsFree((SafeHandle Handle, (CpuQueue Queue, long Accepted)[] Before) entry) =>
+        static bool IsFree((SafeHandle Handle, (HostQueue Queue, long Accepted)[] Before) entry) =>
             Array.TrueForAll(entry.Before, b => b.Queue.IsPast(b.Accepted));
     }
 }

@@ -1,13 +1,13 @@
 using Kvcached.Devices.Linux;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
-/// <summary>Memory of the cpu device: shared memory, mapped for this process. Thread-safe.</summary>
-internal sealed unsafe class CpuMemory : DeviceMemory
+/// <summary>Memory of a device that is shared memory, mapped for this process. Thread-safe.</summary>
+internal sealed unsafe class MappedMemory : DeviceMemory
 {
     private nint _address;
 
-    internal CpuMemory(CpuDevice device, SharedMapping mapping, string label, MemoryKind kind, long bytes, SharedAccess access = SharedAccess.Private, bool isImported = false)
+    internal MappedMemory(MappedDevice device, SharedMapping mapping, string label, MemoryKind kind, long bytes, SharedAccess access = SharedAccess.Private, bool isImported = false)
         : base(label, kind, bytes)
     {
         Device = device;
@@ -17,7 +17,7 @@ internal sealed unsafe class CpuMemory : DeviceMemory
         _address = mapping.Address;
     }
 
-    internal CpuDevice Device { get; }
+    internal MappedDevice Device { get; }
 
     internal SharedMapping Mapping { get; }
 
@@ -31,9 +31,6 @@ internal sealed unsafe class CpuMemory : DeviceMemory
     internal bool IsReadOnly => IsImported && Access == SharedAccess.ReadOnlyForOthers;
 
     internal bool IsDisposed => Volatile.Read(ref _address) == 0;
-
-    /// <summary>Bytes that the memory takes: whole pages.</summary>
-    internal long HeldBytes => Mapping.Bytes;
 
     public override long PhysicalBytes
     {
@@ -84,7 +81,7 @@ internal sealed unsafe class CpuMemory : DeviceMemory
     {
         if (Interlocked.Exchange(ref _address, 0) != 0)
         {
-            Device.Release(this);
+            Device.Release(this, IsImported);
             if (Access == SharedAccess.Private)
             {
                 Mapping.Dispose();

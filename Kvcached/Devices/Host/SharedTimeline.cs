@@ -1,10 +1,10 @@
 using Kvcached.Devices.Linux;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>A timeline in memory that processes share. Whoever reads or waits keeps the memory mapped meanwhile. Thread-safe.</summary>
-internal sealed unsafe class SharedTimeline(CpuMemory memory, long offset, string label)
-    : CpuTimeline(memory.Device, memory.IsReadOnly ? BellAccess.ReadOnly : BellAccess.Shared, label)
+internal sealed unsafe class SharedTimeline(MappedMemory memory, long offset, string label)
+    : HostTimeline(memory.Device, memory.IsReadOnly ? BellAccess.ReadOnly : BellAccess.Shared, label)
 {
     private volatile bool _disposed;
 

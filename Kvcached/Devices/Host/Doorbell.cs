@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Kvcached.Devices.Linux;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>
 /// Sleeping until a condition in shared memory holds, and waking those who sleep. Lies in memory that does not move (a mapping, a pinned

@@ -1,13 +1,13 @@
 using System.Runtime.InteropServices;
 using Kvcached.Devices.Linux;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>
 /// A captured submission, in native memory and without managed references, so that capturing one allocates nothing.
 /// <code>
 ///  | SubmissionRecord | WaitRecord × Waits | CommandRecord × Commands | payload |
-///    48 bytes           16 bytes each        48 bytes each              rounded up to 16
+///    48 bytes           16 bytes each        48 bytes each              rounded up to 16, and what a device adds
 /// </code>
 /// Every part starts at a multiple of 16, and so do kernel arguments.
 /// </summary>
@@ -77,4 +77,7 @@ internal unsafe struct CommandRecord
     internal long Length;
 
     internal byte* Payload;
+
+    /// <summary>What a device adds, in the record behind the payload.</summary>
+    internal byte* More;
 }

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>
 /// A timeline's words in shared memory, one cache line.

@@ -1,6 +1,6 @@
 using Kvcached.Devices.Linux;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>
 /// Shared memory for the slots of many timelines. It is unmapped by its finalizer alone, when neither the device nor any timeline in it

@@ -1,7 +1,7 @@
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
-/// <summary>A timeline of the cpu device: a slot in shared memory. Thread-safe.</summary>
-internal abstract unsafe class CpuTimeline : DeviceTimeline
+/// <summary>A timeline of a device: a slot in shared memory. Thread-safe.</summary>
+internal abstract unsafe class HostTimeline : DeviceTimeline
 {
     /// <summary>Looking again for this long costs less than falling asleep; longer would keep a peer on the same core from signalling.</summary>
     internal static readonly long SpinTicks = SpinBudget.TicksOf(2);
@@ -12,14 +12,14 @@ internal abstract unsafe class CpuTimeline : DeviceTimeline
     /// </summary>
     internal static readonly long PeerSpinTicks = SpinBudget.TicksOf(5);
 
-    protected CpuTimeline(CpuDevice device, BellAccess access, string label)
+    protected HostTimeline(MappedDevice device, BellAccess access, string label)
         : base(label)
     {
         Device = device;
         Access = access;
     }
 
-    internal CpuDevice Device { get; }
+    internal MappedDevice Device { get; }
 
     /// <summary>Who has the slot's memory.</summary>
     internal BellAccess Access { get; }
@@ -78,7 +78,7 @@ internal abstract unsafe class CpuTimeline : DeviceTimeline
         }
     }
 
-    private readonly struct ReachedOrLost(CpuDevice device, TimelineSlot* slot, ulong value) : ICondition
+    private readonly struct ReachedOrLost(MappedDevice device, TimelineSlot* slot, ulong value) : ICondition
     {
         public bool Holds()
         {

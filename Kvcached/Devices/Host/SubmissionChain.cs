@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>
 /// Hands submission records from one producer to one consumer. Never full, never blocks, and in steady use allocates nothing.
@@ -11,6 +11,10 @@ namespace Kvcached.Devices.Cpu;
 /// The producer writes a record behind the last one and then makes it visible by raising <c>_published</c> (release); the consumer
 /// reads records below <c>_published</c> (acquire), in order. When the consumer leaves a chunk it says so by <c>_readChunk</c> (release),
 /// and the producer takes the chunks from <c>_oldest</c> up to there for reuse.
+/// <para>
+/// A consumer that starts records long before it is done with them looks ahead: a second cursor, of the thread that starts them, runs before the first, which whoever is
+/// done with them moves, one thread at a time, and only over what has been started.
+/// </para>
 /// </summary>
 internal sealed unsafe class SubmissionChain
 {
@@ -26,12 +30,18 @@ internal sealed unsafe class SubmissionChain
     private int _readOffset;
     private long _consumed;
 
+    // The cursor ahead.
+    private Chunk* _aheadChunk;
+    private int _aheadOffset;
+    private long _started;
+
     private long _published;
 
     internal SubmissionChain()
     {
         _oldest = _writeChunk = AllocateChunk(ChunkBytes);
         _readChunk = (nint)_writeChunk;
+        _aheadChunk = _writeChunk;
     }
 
     /// <summary>Records handed over so far.</summary>
@@ -39,6 +49,9 @@ internal sealed unsafe class SubmissionChain
 
     /// <summary>Records that are done with.</summary>
     internal long Consumed => Volatile.Read(ref _consumed);
+
+    /// <summary>Records that have been started.</summary>
+    internal long Started => Volatile.Read(ref _started);
 
     /// <summary>Producer: whether all records that were handed over are done with.</summary>
     internal bool IsEmpty => _published == Volatile.Read(ref _consumed);
@@ -91,6 +104,32 @@ internal sealed unsafe class SubmissionChain
     {
         _readOffset += At((Chunk*)_readChunk, _readOffset)->Bytes;
         Volatile.Write(ref _consumed, _consumed + 1);
+    }
+
+    /// <summary>Who starts records: the oldest that was not started; null if there is none.</summary>
+    internal SubmissionRecord* PeekAhead()
+    {
+        if (Volatile.Read(ref _published) == _started)
+        {
+            return null;
+        }
+
+        var record = At(_aheadChunk, _aheadOffset);
+        while (record->Bytes == 0)
+        {
+            _aheadChunk = _aheadChunk->Next;
+            _aheadOffset = 0;
+            record = At(_aheadChunk, 0);
+        }
+
+        return record;
+    }
+
+    /// <summary>Who starts records: the one last peeked at is started, and may be done with any time from now on.</summary>
+    internal void Start()
+    {
+        _aheadOffset += At(_aheadChunk, _aheadOffset)->Bytes;
+        Volatile.Write(ref _started, _started + 1);
     }
 
     /// <summary>Frees everything. Neither side may use the chain any more.</summary>

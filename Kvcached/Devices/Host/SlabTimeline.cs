@@ -1,12 +1,12 @@
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>A timeline of this process alone. Thread-safe.</summary>
-internal sealed unsafe class SlabTimeline : CpuTimeline
+internal sealed unsafe class SlabTimeline : HostTimeline
 {
     private readonly TimelineSlab _slab;
     private nint _slot;
 
-    internal SlabTimeline(CpuDevice device, TimelineSlab slab, TimelineSlot* slot, string label)
+    internal SlabTimeline(MappedDevice device, TimelineSlab slab, TimelineSlot* slot, string label)
         : base(device, BellAccess.Own, label)
     {
         _slab = slab;

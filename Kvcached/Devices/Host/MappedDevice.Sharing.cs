@@ -3,10 +3,10 @@ using System.Runtime.InteropServices;
 using Kvcached.Devices.Linux;
 using Microsoft.Win32.SafeHandles;
 
-namespace Kvcached.Devices.Cpu;
+namespace Kvcached.Devices.Host;
 
 /// <summary>What other processes share.</summary>
-public sealed unsafe partial class CpuDevice
+public abstract unsafe partial class MappedDevice
 {
     private readonly RetiredHandles _retired = new();
 
@@ -55,7 +55,7 @@ public sealed unsafe partial class CpuDevice
                 throw new ObjectDisposedException(Name);
             }
 
-            var memory = new CpuMemory(this, mapping, label, kind, bytes, access, isImported: true);
+            var memory = Map(mapping, label, kind, bytes, access, isImported: true);
             _memories.Add(memory);
             return memory;
         }
@@ -64,7 +64,7 @@ public sealed unsafe partial class CpuDevice
     /// <inheritdoc/>
     public DeviceTimeline CreateTimeline(DeviceMemory memory, long offset, ulong value, string label)
     {
-        CpuTimeline.CheckValue(value);
+        HostTimeline.CheckValue(value);
         var own = SharedRange(memory, offset, TimelineSlot.Bytes, TimelineSlot.Bytes);
         if (own.IsImported)
         {
@@ -115,7 +115,7 @@ public sealed unsafe partial class CpuDevice
         Array.ForEach(free, h => h.Dispose());
     }
 
-    private CpuMemory SharedRange(DeviceMemory memory, long offset, int bytes, int alignment)
+    private MappedMemory SharedRange(DeviceMemory memory, long offset, int bytes, int alignment)
     {
         var own = Own(memory);
         if (own.Access == SharedAccess.Private)
@@ -128,15 +128,15 @@ public sealed unsafe partial class CpuDevice
             : throw new ArgumentOutOfRangeException(nameof(offset), offset, $"{bytes} bytes there do not lie in the {memory.Bytes} bytes of {memory.Label}, aligned to {alignment}.");
     }
 
-    private CpuMemory Own(DeviceMemory memory)
+    private MappedMemory Own(DeviceMemory memory)
     {
         ArgumentNullException.ThrowIfNull(memory);
-        return memory is CpuMemory own && own.Device == this ? own : throw new ArgumentException($"The memory {memory.Label} is not of {Name}.", nameof(memory));
+        return memory is MappedMemory own && own.Device == this ? own : throw new ArgumentException($"The memory {memory.Label} is not of {Name}.", nameof(memory));
     }
 
-    private CpuTimeline Own(DeviceTimeline timeline)
+    private HostTimeline Own(DeviceTimeline timeline)
     {
         ArgumentNullException.ThrowIfNull(timeline);
-        return timeline is CpuTimeline own && own.Device == this ? own : throw new ArgumentException($"The timeline {timeline.Label} is not of {Name}.", nameof(timeline));
+        return timeline is HostTimeline own && own.Device == this ? own : throw new ArgumentException($"The timeline {timeline.Label} is not of {Name}.", nameof(timeline));
     }
 }
