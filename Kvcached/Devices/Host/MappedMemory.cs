@@ -1,9 +1,10 @@
+using System.Runtime.InteropServices;
 using Kvcached.Devices.Linux;
 
 namespace Kvcached.Devices.Host;
 
 /// <summary>Memory of a device that is shared memory, mapped for this process. Thread-safe.</summary>
-internal sealed unsafe class MappedMemory : DeviceMemory
+internal unsafe class MappedMemory : DeviceMemory
 {
     private nint _address;
 
@@ -20,6 +21,9 @@ internal sealed unsafe class MappedMemory : DeviceMemory
     internal MappedDevice Device { get; }
 
     internal SharedMapping Mapping { get; }
+
+    /// <summary>What disposing it releases: the mapping, or what owns the mapping.</summary>
+    private protected virtual SafeHandle Handle => Mapping;
 
     /// <summary>What processes other than the one that allocated it may do with it.</summary>
     internal SharedAccess Access { get; }
@@ -84,12 +88,12 @@ internal sealed unsafe class MappedMemory : DeviceMemory
             Device.Release(this, IsImported);
             if (Access == SharedAccess.Private)
             {
-                Mapping.Dispose();
+                Handle.Dispose();
             }
             else
             {
                 Mapping.Descriptor.Dispose();
-                Device.Retire(Mapping);
+                Device.Retire(Handle);
             }
         }
     }

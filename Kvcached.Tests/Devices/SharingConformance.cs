@@ -5,26 +5,43 @@ using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
+using Kvcached.Devices.OpenCl;
 using Microsoft.Win32.SafeHandles;
 using Xunit;
 
 namespace Kvcached.Tests.Devices;
 
+/// <summary>The suite on cpu devices.</summary>
+public sealed class CpuSharingConformance() : SharingConformance(() => new CpuDevice(new CpuDeviceOptions { Workers = 1 }));
+
+/// <summary>The suite on OpenCL devices that use the host's memory.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OpenClSharingConformance() : SharingConformance(() => new OpenClDevice())
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>Memory and timelines of two devices, as two processes would have them: what one imports is another mapping of the same memory.</summary>
-public sealed class SharingTests : IDisposable
+public abstract class SharingConformance : IDisposable
 {
     private const ulong Large = 1ul << 40;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(20);
 
-    private readonly CpuDevice _owner = new(new CpuDeviceOptions { Workers = 1 });
-    private readonly CpuDevice _peer = new(new CpuDeviceOptions { Workers = 1 });
+    private readonly MappedDevice _owner;
+    private readonly MappedDevice _peer;
     private readonly CommandList _commands = new();
+
+    private protected SharingConformance(Func<MappedDevice> open) => (_owner, _peer) = (open(), open());
 
     public void Dispose()
     {
         _owner.Dispose();
         _peer.Dispose();
+        GC.SuppressFinalize(this);
     }
 
     [Fact]
@@ -297,7 +314,7 @@ public sealed class SharingTests : IDisposable
         mine.Signal(1);
         Assert.True(done.WaitOnHost(1, Patience));
         var mapping = ((MappedMemory)imported).Mapping;
-        Assert.True(SpinWait.SpinUntil(() => ((CpuQueue)queue).IsPast(1), Patience));
+        Assert.True(SpinWait.SpinUntil(() => ((HostQueue)queue).IsPast(((HostQueue)queue).Accepted), Patience));
         imported.Dispose();
         Assert.True(mapping.IsClosed);
     }
@@ -320,11 +337,12 @@ public sealed class SharingTests : IDisposable
         timeline.Signal(3);
         Assert.Equal(1ul, CountOf(descriptor));
         queue.Submit([], _commands, new TimelinePoint(timeline, 4));
+        Assert.True(SpinWait.SpinUntil(() => ((HostQueue)queue).IsPast(((HostQueue)queue).Accepted), Patience));
         Assert.Equal(2ul, CountOf(descriptor));
         var gate = _peer.CreateTimeline("gate");
         queue.Submit([new WaitPoint(gate, 1)], _commands, new TimelinePoint(timeline, 5));
         gate.Signal(1);
-        Assert.True(SpinWait.SpinUntil(() => ((CpuQueue)queue).IsPast(1), Patience));
+        Assert.True(SpinWait.SpinUntil(() => ((HostQueue)queue).IsPast(((HostQueue)queue).Accepted), Patience));
         Assert.Equal(3ul, CountOf(descriptor));
         bell.Dispose();
         timeline.Signal(6);

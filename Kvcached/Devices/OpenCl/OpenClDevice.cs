@@ -1,0 +1,260 @@
+using Kvcached.Devices.Host;
+using Kvcached.Devices.Linux;
+using Kvcached.Kernels;
+using Kvcached.Kernels.Gpu;
+
+namespace Kvcached.Devices.OpenCl;
+
+/// <summary>
+/// A device of OpenCL 1.2 or newer. Each queue is an in-order command queue and a thread that enqueues what all points have been reached for, so that nothing that a driver holds waits for
+/// something that may never come. Timelines are words of the host. Where the device can use the host's memory, every memory is the host's, used in place, so that
+/// processes can share it; where it cannot, memory of kind <see cref="MemoryKind.Host"/> is reached by copies alone, and memory of kind <see cref="MemoryKind.Device"/> cannot be shared. Owns all that it
+/// creates, as every <see cref="MappedDevice"/> does. Thread-safe.
+/// </summary>
+public sealed unsafe class OpenClDevice : MappedDevice
+{
+    /// <summary>Above every address of a process: where memory of a device's own gets addresses from.</summary>
+    private const ulong FirstOwnAddress = 1UL << 48;
+
+    private readonly Lock _changes = new();
+    private readonly OpenClDeviceInfo _info;
+    private readonly List<OpenClProgram> _programs = [];
+    private readonly List<OpenClFunction> _functions = [];
+    private ulong _nextOwnAddress = FirstOwnAddress;
+    private nint _queue;
+
+    /// <summary>Opens a device, and builds its kernels: slow.</summary>
+    /// <exception cref="DeviceUnavailableException">There is no library, platform or device that can be used; the message says what to install.</exception>
+    /// <exception cref="OpenClBuildException">The driver cannot build a text of kernels; the message has its log.</exception>
+    /// <exception cref="OpenClException">A call has failed.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option lies outside its range.</exception>
+    /// <exception cref="ArgumentException">Two kernels have the same name.</exception>
+    public OpenClDevice(OpenClDeviceOptions? options = null)
+        : this(Checked(options ?? new OpenClDeviceOptions()), OpenClPlatforms.Choose(options ?? new OpenClDeviceOptions()))
+    {
+    }
+
+    private OpenClDevice(OpenClDeviceOptions options, OpenClDeviceInfo info)
+        : base($"opencl ({info.Name}, {info.ComputeUnits} units)", options.MaxBytes ?? info.Bytes)
+    {
+        _info = info;
+        UsesHostMemory = info.UsesHostMemory && !options.OwnMemory;
+        try
+        {
+            var device = info.Id;
+            int code;
+            NativeContext = Cl.CreateContext(null, 1, &device, 0, 0, &code);
+            OpenClException.Check(code, "clCreateContext");
+            _queue = CreateNativeQueue();
+            AddKernels([.. GpuKernelLibrary.All, .. options.Kernels]);
+            TableUpdate = (OpenClKernel)LoadKernel(KernelNames.UpdateTable);
+        }
+        catch
+        {
+            End();
+            throw;
+        }
+    }
+
+    /// <summary>Whether memory is the host's, used in place.</summary>
+    public bool UsesHostMemory { get; }
+
+    /// <summary>Its <c>cl_context</c>, for kernel authors who make their own programs.</summary>
+    public nint NativeContext { get; private set; }
+
+    /// <summary>Compute units.</summary>
+    internal int ComputeUnits => _info.ComputeUnits;
+
+    /// <summary>Lanes that a work-item does the work of.</summary>
+    internal uint Lanes => _info.IsCpu ? GpuLaunch.CpuLanes : 1;
+
+    internal AddressMap Addresses { get; } = new();
+
+    /// <summary>All functions of all kernels.</summary>
+    internal IReadOnlyList<OpenClFunction> Functions => _functions;
+
+    /// <summary>Writes entries of tables.</summary>
+    internal OpenClKernel TableUpdate { get; }
+
+    /// <summary>What devices there are, and why one cannot be used. Where there are none, one entry says why.</summary>
+    public static IReadOnlyList<OpenClDeviceInfo> List()
+    {
+        try
+        {
+            return OpenClPlatforms.Find();
+        }
+        catch (Exception e) when (e is DeviceUnavailableException or OpenClException)
+        {
+            return [new OpenClDeviceInfo { Platform = "none", Name = "none", Unusable = e.Message }];
+        }
+    }
+
+    /// <summary>The <c>cl_mem</c> of a memory, for kernel authors who launch their own; 0 for memory of the host that the device cannot use.</summary>
+    /// <exception cref="ArgumentException">The memory is not of this device.</exception>
+    public nint NativeBuffer(DeviceMemory memory)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        return BufferOf(memory) ?? throw new ArgumentException($"The memory {memory.Label} is not of {Name}.", nameof(memory));
+    }
+
+    /// <summary>The memory object of a memory (0: none), or null where the memory is another device's.</summary>
+    internal nint? BufferOf(DeviceMemory? memory) => memory switch
+    {
+        OpenClHostMemory host when host.Device == this => host.Buffer,
+        OpenClDeviceMemory own when own.Device == this => own.Buffer,
+        _ => null,
+    };
+
+    internal nint CreateNativeQueue()
+    {
+        int code;
+        var queue = Cl.CreateCommandQueue(NativeContext, _info.Id, 0, &code);
+        OpenClException.Check(code, "clCreateCommandQueue");
+        return queue;
+    }
+
+    /// <summary>Makes a memory object.</summary>
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much, at once or at all.</exception>
+    internal OpenClBuffer CreateBuffer(long bytes, ulong flags, SharedMapping? mapping, string label)
+    {
+        if (bytes > _info.MaxAllocationBytes)
+        {
+            throw new OutOfDeviceMemoryException($"{Name} cannot allocate {bytes} bytes for {label}: one allocation has at most {_info.MaxAllocationBytes} bytes (CL_DEVICE_MAX_MEM_ALLOC_SIZE).");
+        }
+
+        int code;
+        var buffer = Cl.CreateBuffer(NativeContext, flags, (nuint)bytes, mapping is null ? null : (void*)mapping.Address, &code);
+        return code switch
+        {
+            Cl.Success => new OpenClBuffer(buffer, mapping),
+            Cl.MemObjectAllocationFailure or Cl.OutOfResources or Cl.OutOfHostMemory =>
+                throw new OutOfDeviceMemoryException($"{Name} cannot allocate {bytes} bytes for {label}: {OpenClException.NameOf(code)}."),
+            _ => throw new OpenClException("clCreateBuffer", code),
+        };
+    }
+
+    /// <summary>Zeroes bytes that nothing uses, and waits for it.</summary>
+    internal void Zero(nint buffer, long offset, long bytes)
+    {
+        byte zero = 0;
+        OpenClException.Check(Cl.EnqueueFillBuffer(_queue, buffer, &zero, 1, (nuint)offset, (nuint)bytes, 0, null, null), "clEnqueueFillBuffer");
+        OpenClException.Check(Cl.Finish(_queue), "clFinish");
+    }
+
+    /// <summary>No address lies in a memory any more.</summary>
+    internal void Forget(DeviceMemory memory)
+    {
+        lock (_changes)
+        {
+            Addresses.Remove(memory);
+        }
+    }
+
+    private protected override HostQueue CreateQueueCore(string label) => new OpenClQueue(this, label);
+
+    private protected override DeviceMemory AllocateCore(long bytes, MemoryKind kind, string label, SharedAccess access)
+    {
+        if (UsesHostMemory || kind == MemoryKind.Host)
+        {
+            return base.AllocateCore(bytes, kind, label, access);
+        }
+
+        ThrowIfShared(access, bytes, label);
+        var buffer = CreateBuffer(SharedMapping.RoundToPages(bytes), Cl.MemReadWrite, mapping: null, label);
+        var address = _nextOwnAddress;
+        _nextOwnAddress += (ulong)SharedMapping.RoundToPages(bytes);
+        var memory = new OpenClDeviceMemory(this, buffer, address, label, bytes);
+        Zero(memory.Buffer, 0, SharedMapping.RoundToPages(bytes));
+        Remember(memory);
+        return memory;
+    }
+
+    private protected override MappedMemory Map(SharedMapping mapping, string label, MemoryKind kind, long bytes, SharedAccess access, bool isImported)
+    {
+        try
+        {
+            OpenClBuffer? buffer = null;
+            if (UsesHostMemory)
+            {
+                var isReadOnly = isImported && access == SharedAccess.ReadOnlyForOthers;
+                buffer = CreateBuffer(mapping.Bytes, Cl.MemUseHostPtr | (isReadOnly ? Cl.MemReadOnly : Cl.MemReadWrite), mapping, label);
+            }
+            else if (kind == MemoryKind.Device)
+            {
+                ThrowIfShared(access, bytes, label);
+            }
+
+            var memory = new OpenClHostMemory(this, mapping, buffer, label, kind, bytes, access, isImported);
+            Remember(memory);
+            return memory;
+        }
+        catch
+        {
+            mapping.Dispose();
+            throw;
+        }
+    }
+
+    private protected override void End()
+    {
+        if (_queue != 0)
+        {
+            _ = Cl.ReleaseCommandQueue(_queue);
+            _queue = 0;
+        }
+
+        foreach (var program in _programs)
+        {
+            program.Dispose();
+        }
+
+        if (NativeContext != 0)
+        {
+            _ = Cl.ReleaseContext(NativeContext);
+            NativeContext = 0;
+        }
+    }
+
+    private static OpenClDeviceOptions Checked(OpenClDeviceOptions options)
+    {
+        CheckRange(options.MaxBytes ?? long.MaxValue, 1, long.MaxValue, nameof(options.MaxBytes));
+        ArgumentNullException.ThrowIfNull(options.Kernels);
+        return options;
+    }
+
+    private void ThrowIfShared(SharedAccess access, long bytes, string label)
+    {
+        if (access != SharedAccess.Private)
+        {
+            throw new OutOfDeviceMemoryException($"{Name} cannot share {bytes} bytes for {label}: it does not use the host's memory, and OpenCL has no way to share its own.");
+        }
+    }
+
+    private void Remember(DeviceMemory memory)
+    {
+        lock (_changes)
+        {
+            Addresses.Add(memory);
+        }
+    }
+
+    private void AddKernels(IReadOnlyList<GpuKernel> kernels)
+    {
+        var programs = new Dictionary<GpuSource, OpenClProgram>();
+        foreach (var kernel in kernels)
+        {
+            if (!programs.TryGetValue(kernel.Source, out var program))
+            {
+                programs[kernel.Source] = program = new OpenClProgram(NativeContext, _info.Id, kernel.Source, Lanes);
+                _programs.Add(program);
+            }
+
+            AddKernel(new OpenClKernel(this, kernel, _functions.Count));
+            foreach (var function in kernel.EntryPoints)
+            {
+                program.Require(function);
+                _functions.Add(new OpenClFunction(program, function));
+            }
+        }
+    }
+}
