@@ -1,11 +1,31 @@
 using System.Runtime.InteropServices;
+using Kvcached.Tests.Devices;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
 
-/// <summary>A position's result is a function of its sequence alone: compared bit by bit.</summary>
-public class AttentionInvarianceTests
+/// <summary>The suite on the cpu kernels.</summary>
+public sealed class CpuAttentionInvariance() : AttentionInvariance(new CpuMachine());
+
+/// <summary>The suite on an OpenCL device.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OpenClAttentionInvariance() : AttentionInvariance(new OpenClMachine())
 {
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
+/// <summary>A position's result is a function of its sequence alone: compared bit by bit.</summary>
+public abstract class AttentionInvariance(KernelMachine machine) : IDisposable
+{
+    public void Dispose()
+    {
+        machine.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
     public static TheoryData<int> CaseNumbers => [.. Enumerable.Range(0, Cases.Length)];
 
     private static AttentionCase[] Cases { get; } =
@@ -22,12 +42,12 @@ public class AttentionInvarianceTests
     [MemberData(nameof(CaseNumbers))]
     public void A_sequence_gives_the_same_bits_alone_and_in_a_batch(int number)
     {
-        using var batch = new AttentionProblem(Cases[number]);
+        using var batch = new AttentionProblem(machine, Cases[number]);
         var decoded = batch.Decode();
         var prefilled = batch.Prefill();
         for (var i = 0; i < Cases[number].Sequences.Length; i++)
         {
-            using var alone = new AttentionProblem(Cases[number], only: [i]);
+            using var alone = new AttentionProblem(machine, Cases[number], only: [i]);
             var newTokens = Cases[number].Sequences[i].New;
             AssertSameBits(batch.Row(decoded, i, newTokens - 1), alone.Row(alone.Decode(), 0, newTokens - 1));
             var prefilledAlone = alone.Prefill();
@@ -42,7 +62,7 @@ public class AttentionInvarianceTests
     [MemberData(nameof(CaseNumbers))]
     public void Neither_workers_nor_their_order_change_a_bit(int number)
     {
-        using var problem = new AttentionProblem(Cases[number]);
+        using var problem = new AttentionProblem(machine, Cases[number]);
         AssertSameBits(problem.Decode(), problem.Decode(workers: 3));
         AssertSameBits(problem.Prefill(), problem.Prefill(workers: 3));
     }
@@ -51,8 +71,8 @@ public class AttentionInvarianceTests
     [MemberData(nameof(CaseNumbers))]
     public void Where_blocks_lie_does_not_change_a_bit(int number)
     {
-        using var here = new AttentionProblem(Cases[number], placement: 1);
-        using var there = new AttentionProblem(Cases[number], placement: 2);
+        using var here = new AttentionProblem(machine, Cases[number], placement: 1);
+        using var there = new AttentionProblem(machine, Cases[number], placement: 2);
         Assert.False(here.Pool.SequenceEqual(there.Pool));
         AssertSameBits(here.Decode(), there.Decode());
         AssertSameBits(here.Prefill(), there.Prefill());
@@ -62,7 +82,7 @@ public class AttentionInvarianceTests
     [MemberData(nameof(CaseNumbers))]
     public void The_contiguous_twin_gives_the_same_bits(int number)
     {
-        using var problem = new AttentionProblem(Cases[number]);
+        using var problem = new AttentionProblem(machine, Cases[number]);
         AssertSameBits(problem.Decode(), problem.DecodeContiguous());
         AssertSameBits(problem.Prefill(), problem.PrefillContiguous());
     }
@@ -73,11 +93,11 @@ public class AttentionInvarianceTests
     {
         const int tokens = 600;
         var whole = Cases[number] with { Sequences = [(tokens, tokens)] };
-        using var problem = new AttentionProblem(whole);
+        using var problem = new AttentionProblem(machine, whole);
         var expected = problem.Prefill();
         foreach (var (end, newTokens) in new[] { (1, 1), (64, 1), (65, 3), (256, 256), (257, 1), (271, 1), (274, 1), (300, 44), (599, 299), (600, 1) })
         {
-            using var cut = new AttentionProblem(whole with { Sequences = [(end, newTokens)] });
+            using var cut = new AttentionProblem(machine, whole with { Sequences = [(end, newTokens)] });
             var prefilled = cut.Prefill();
             for (var token = 0; token < newTokens; token++)
             {

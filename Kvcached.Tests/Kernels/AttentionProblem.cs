@@ -9,40 +9,45 @@ namespace Kvcached.Tests.Kernels;
 internal sealed class AttentionProblem : IDisposable
 {
     private const int GranulesBeforeFirstBlock = 3;
+    private readonly KernelMachine _machine;
     private readonly AttentionCase _case;
     private readonly int[] _sequenceIds;
     private readonly NativeArray<SequenceView> _views;
     private readonly NativeArray<uint> _entries;
     private readonly NativeArray<byte> _pool;
     private readonly NativeArray<ulong> _bufferAddresses;
-    private readonly List<NativeArray<byte>> _buffers = [];
+    private readonly NativeArray<byte> _buffers;
     private readonly NativeArray<uint> _rowStarts;
     private readonly NativeArray<float> _queries;
     private readonly NativeArray<float> _partials;
 
     /// <summary>Lays the problem out.</summary>
+    /// <param name="machine">Where its kernels run.</param>
     /// <param name="parameters">The shape of the problem.</param>
     /// <param name="placement">Seed of where blocks lie.</param>
     /// <param name="only">Sequences to take, in this order; all if null. Contents do not depend on it.</param>
-    internal AttentionProblem(AttentionCase parameters, int placement = 1, int[]? only = null)
+    internal AttentionProblem(KernelMachine machine, AttentionCase parameters, int placement = 1, int[]? only = null)
     {
+        _machine = machine;
         _case = parameters;
         _sequenceIds = only ?? [.. Enumerable.Range(0, parameters.Sequences.Length)];
         Shape = parameters.Shape;
-        _views = new(_sequenceIds.Length);
-        _rowStarts = new(_sequenceIds.Length);
-        _bufferAddresses = new(_sequenceIds.Length);
+        _views = machine.Array<SequenceView>(_sequenceIds.Length);
+        _rowStarts = machine.Array<uint>(_sequenceIds.Length);
+        _bufferAddresses = machine.Array<ulong>(_sequenceIds.Length);
+        _buffers = machine.Array<byte>((long)BufferShape().BlockBytes * _sequenceIds.Length);
+        _buffers.Span.Fill(0xFF);
         var blocks = _sequenceIds.Sum(id => Blocks(parameters.Sequences[id].Tokens));
-        _pool = new((blocks * (long)Shape.BlockBytes) + (GranulesBeforeFirstBlock * KvShape.GranuleBytes));
+        _pool = machine.Array<byte>((blocks * (long)Shape.BlockBytes) + (GranulesBeforeFirstBlock * KvShape.GranuleBytes));
         _pool.Span.Fill(0xFF);
         _entries = PlaceBlocks(blocks, placement);
         var newTokens = _sequenceIds.Sum(id => parameters.Sequences[id].New);
         var maxTokens = parameters.Sequences.Max(s => s.Tokens);
         MaxParts = (int)AttentionArguments.PartsFor((uint)maxTokens);
-        _partials = new((long)AttentionArguments.PartialBytes((uint)_sequenceIds.Length, (uint)parameters.QueryHeads, (uint)parameters.HeadDim, (uint)MaxParts) / sizeof(float));
+        _partials = machine.Array<float>((long)AttentionArguments.PartialBytes((uint)_sequenceIds.Length, (uint)parameters.QueryHeads, (uint)parameters.HeadDim, (uint)MaxParts) / sizeof(float));
         _partials.Span.Fill(float.NaN);
-        _queries = new((long)newTokens * parameters.QueryHeads * parameters.HeadDim);
-        Outputs = new((long)newTokens * parameters.QueryHeads * parameters.HeadDim);
+        _queries = machine.Array<float>((long)newTokens * parameters.QueryHeads * parameters.HeadDim);
+        Outputs = machine.Array<float>((long)newTokens * parameters.QueryHeads * parameters.HeadDim);
         FillViewsAndQueries();
         WriteKv();
     }
@@ -82,7 +87,11 @@ internal sealed class AttentionProblem : IDisposable
         Scale = 1 / MathF.Sqrt(_case.HeadDim),
     };
 
-    internal AttentionArguments ContiguousArguments => Arguments with { Kv = Kv with { Shape = BufferShape() } };
+    internal AttentionArguments ContiguousArguments => Arguments with { Kv = Contiguous(Kv) };
+
+    /// <summary>Runs a kernel on the problem's memory.</summary>
+    internal void Run<T>(string kernel, in T arguments)
+        where T : unmanaged => _machine.Run(kernel, arguments);
 
     internal float[] Decode(int workers = 1) => Decode(KernelNames.DecodePaged, Arguments, workers);
 
@@ -95,15 +104,15 @@ internal sealed class AttentionProblem : IDisposable
     private float[] Decode(string kernel, AttentionArguments arguments, int workers)
     {
         Outputs.Span.Fill(float.NaN);
-        KernelRunner.Run(kernel, arguments, workers);
-        KernelRunner.Run(KernelNames.Merge, arguments, workers);
+        _machine.Run(kernel, arguments, workers);
+        _machine.Run(KernelNames.Merge, arguments, workers);
         return Outputs.Span.ToArray();
     }
 
     private float[] Prefill(string kernel, AttentionArguments arguments, int workers)
     {
         Outputs.Span.Fill(float.NaN);
-        KernelRunner.Run(kernel, arguments, workers);
+        _machine.Run(kernel, arguments, workers);
         return Outputs.Span.ToArray();
     }
 
@@ -144,8 +153,7 @@ internal sealed class AttentionProblem : IDisposable
 
     public void Dispose()
     {
-        _buffers.ForEach(buffer => buffer.Dispose());
-        foreach (var array in new IDisposable[] { _views, _entries, _pool, _bufferAddresses, _rowStarts, _queries, Outputs, _partials })
+        foreach (var array in new IDisposable[] { _views, _entries, _pool, _buffers, _bufferAddresses, _rowStarts, _queries, Outputs, _partials })
         {
             array.Dispose();
         }
@@ -158,7 +166,7 @@ internal sealed class AttentionProblem : IDisposable
         var places = Enumerable.Range(0, blocks).ToArray();
         new Random(placement).Shuffle(places);
         var granulesPerBlock = (int)Shape.BlockBytes / KvShape.GranuleBytes;
-        return new([.. places.Select(place => (uint)((place * granulesPerBlock) + GranulesBeforeFirstBlock))]);
+        return _machine.Array<uint>([.. places.Select(place => (uint)((place * granulesPerBlock) + GranulesBeforeFirstBlock))]);
     }
 
     private void FillViewsAndQueries()
@@ -195,19 +203,16 @@ internal sealed class AttentionProblem : IDisposable
     {
         var perToken = _case.KvHeads * _case.HeadDim;
         var tokens = _sequenceIds.Sum(id => _case.Sequences[id].Tokens);
-        using var keys = new NativeArray<float>((long)tokens * perToken);
-        using var values = new NativeArray<float>((long)tokens * perToken);
-        using var starts = new NativeArray<uint>(_sequenceIds.Length);
-        using var views = new NativeArray<SequenceView>(_views.Span);
+        using var keys = _machine.Array<float>((long)tokens * perToken);
+        using var values = _machine.Array<float>((long)tokens * perToken);
+        using var starts = _machine.Array<uint>(_sequenceIds.Length);
+        using var views = _machine.Array<SequenceView>(_views.Span);
         var row = 0;
         for (var i = 0; i < _sequenceIds.Length; i++)
         {
             starts.Span[i] = (uint)row;
             views.Span[i].NewTokens = views.Span[i].TokenCount;
-            var buffer = new NativeArray<byte>((long)BufferShape().BlockBytes);
-            buffer.Span.Fill(0xFF);
-            _buffers.Add(buffer);
-            _bufferAddresses.Span[i] = buffer.Address;
+            _bufferAddresses.Span[i] = _buffers.Address + ((ulong)i * BufferShape().BlockBytes);
             for (var token = 0; token < views.Span[i].TokenCount; token++, row++)
             {
                 for (var k = 0; k < perToken; k++)
@@ -225,9 +230,11 @@ internal sealed class AttentionProblem : IDisposable
             Values = values.Address,
             RowStarts = starts.Address,
         };
-        KernelRunner.Run(KernelNames.WritePaged, write);
-        KernelRunner.Run(KernelNames.WriteContiguous, write with { Kv = write.Kv with { Shape = BufferShape() } });
+        _machine.Run(KernelNames.WritePaged, write);
+        _machine.Run(KernelNames.WriteContiguous, write with { Kv = Contiguous(write.Kv) });
     }
+
+    private KvBatch Contiguous(KvBatch kv) => kv with { Shape = BufferShape(), Pool = _buffers.Address };
 
     private KvShape BufferShape() => ContiguousShape.Of(Shape, (uint)_case.Sequences.Max(s => s.Tokens));
 }

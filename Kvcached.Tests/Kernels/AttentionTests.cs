@@ -1,14 +1,34 @@
 using Kvcached.Kernels;
+using Kvcached.Tests.Devices;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
+
+/// <summary>The suite on the cpu kernels.</summary>
+public sealed class CpuAttentionConformance() : AttentionConformance(new CpuMachine());
+
+/// <summary>The suite on an OpenCL device.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OpenClAttentionConformance() : AttentionConformance(new OpenClMachine())
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
 
 /// <summary>
 /// Attention against float64. The reference sees the keys and values as they are stored, so that what is measured is the kernels'
 /// arithmetic; the error of a position is its largest absolute error over its largest absolute reference value.
 /// </summary>
-public class AttentionTests
+public abstract class AttentionConformance(KernelMachine machine) : IDisposable
 {
+    public void Dispose()
+    {
+        machine.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
     public static TheoryData<int> CaseNumbers => [.. Enumerable.Range(0, Cases.Length)];
 
     private static AttentionCase[] Cases { get; } =
@@ -32,7 +52,13 @@ public class AttentionTests
     public void Decode_agrees_with_float64(int number)
     {
         var parameters = Cases[number];
-        using var problem = new AttentionProblem(parameters);
+        using var problem = new AttentionProblem(machine, parameters);
+        if (parameters.HeadDim > machine.MaxHeadDim)
+        {
+            Assert.Contains($"{machine.MaxHeadDim}", Assert.Throws<ArgumentException>(() => problem.Decode()).Message, StringComparison.Ordinal);
+            return;
+        }
+
         var outputs = problem.Decode();
         for (var i = 0; i < parameters.Sequences.Length; i++)
         {
@@ -50,7 +76,13 @@ public class AttentionTests
     public void Prefill_agrees_with_float64(int number)
     {
         var parameters = Cases[number];
-        using var problem = new AttentionProblem(parameters);
+        using var problem = new AttentionProblem(machine, parameters);
+        if (parameters.HeadDim > machine.MaxHeadDim)
+        {
+            Assert.Contains($"{machine.MaxHeadDim}", Assert.Throws<ArgumentException>(() => problem.Prefill()).Message, StringComparison.Ordinal);
+            return;
+        }
+
         var outputs = problem.Prefill();
         Assert.DoesNotContain(outputs, float.IsNaN);
         for (var i = 0; i < parameters.Sequences.Length; i++)
@@ -68,7 +100,7 @@ public class AttentionTests
     public void Blocks_before_the_first_visible_one_are_not_read()
     {
         var parameters = new AttentionCase { ElementType = KvElementType.Float32, Sequences = [(333, 21)] };
-        using var problem = new AttentionProblem(parameters);
+        using var problem = new AttentionProblem(machine, parameters);
         const int firstVisible = 18;
         problem.Views[0].FirstVisibleBlock = firstVisible;
 
@@ -86,11 +118,11 @@ public class AttentionTests
     public void Large_scores_neither_overflow_nor_lose_the_largest()
     {
         var parameters = new AttentionCase { ElementType = KvElementType.Float32, Sequences = [(600, 1)] };
-        using var problem = new AttentionProblem(parameters);
+        using var problem = new AttentionProblem(machine, parameters);
         problem.Outputs.Span.Fill(float.NaN);
         var arguments = problem.Arguments with { Scale = 1e6f };
-        KernelRunner.Run(KernelNames.DecodePaged, arguments);
-        KernelRunner.Run(KernelNames.Merge, arguments);
+        machine.Run(KernelNames.DecodePaged, arguments);
+        machine.Run(KernelNames.Merge, arguments);
 
         var query = problem.Query(0, 0);
         for (var head = 0; head < parameters.QueryHeads; head++)
@@ -110,7 +142,7 @@ public class AttentionTests
     public void A_view_that_is_refused_or_has_no_blocks_is_passed_over(bool refused)
     {
         var parameters = new AttentionCase { Sequences = [(40, 3), (50, 2), (300, 4)] };
-        using var problem = new AttentionProblem(parameters);
+        using var problem = new AttentionProblem(machine, parameters);
         var prefilled = problem.Prefill();
         var decoded = problem.Decode();
         ref var view = ref problem.Views[1];

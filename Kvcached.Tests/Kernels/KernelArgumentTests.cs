@@ -47,7 +47,7 @@ public class KernelArgumentTests
     [Fact]
     public void A_sequence_with_more_parts_than_there_is_room_for_is_passed_over()
     {
-        using var problem = new AttentionProblem(new AttentionCase { Sequences = [(257, 1), (256, 1)] });
+        using var problem = new AttentionProblem(new CpuMachine(), new AttentionCase { Sequences = [(257, 1), (256, 1)] });
         var whole = problem.Decode();
         problem.Outputs.Span.Fill(float.NaN);
         var arguments = problem.Arguments with { MaxParts = 1 };

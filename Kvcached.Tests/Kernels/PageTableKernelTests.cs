@@ -1,11 +1,31 @@
 using Kvcached.Kernels;
+using Kvcached.Tests.Devices;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
 
-/// <summary>The kernel that writes page tables, on views made up.</summary>
-public class PageTableKernelTests
+/// <summary>The suite on the cpu kernels.</summary>
+public sealed class CpuPageTableKernels() : PageTableKernels(new CpuMachine());
+
+/// <summary>The suite on an OpenCL device.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OpenClPageTableKernels() : PageTableKernels(new OpenClMachine())
 {
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
+/// <summary>The kernel that writes page tables, on views made up.</summary>
+public abstract class PageTableKernels(KernelMachine machine) : IDisposable
+{
+    public void Dispose()
+    {
+        machine.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
     private const int MaxPages = 12;
     private const int Untouched = -7;
     private const int TokensPerBlock = 4;
@@ -18,16 +38,16 @@ public class PageTableKernelTests
     public void Both_forms_list_the_pages_of_every_view(int batch)
     {
         var random = new Random(batch);
-        using var entries = new NativeArray<uint>(batch * 16);
+        using var entries = machine.Array<uint>(batch * 16);
         foreach (ref var entry in entries.Span)
         {
             // Pages of 16 granules.
             entry = (uint)random.Next(1 << 20) << 4;
         }
 
-        using var views = new NativeArray<SequenceView>([.. Enumerable.Range(0, batch).Select(i => Draw(random, i * 16))]);
-        using var table = new Tables(batch);
-        KernelRunner.Run(
+        using var views = machine.Array<SequenceView>([.. Enumerable.Range(0, batch).Select(i => Draw(random, i * 16))]);
+        using var table = new Tables(machine, batch);
+        machine.Run(
             KernelNames.PageTable,
             new PageTableArguments { Views = views.Address, Entries = entries.Address, Table = table.Table, Batch = (uint)batch, TokensPerBlockShift = 2, GranulesPerBlockShift = 4 },
             workers: 3);
@@ -72,10 +92,10 @@ public class PageTableKernelTests
     /// <summary>Arrays with room for one more, all of them untouched.</summary>
     private sealed class Tables : IDisposable
     {
-        public Tables(int batch)
+        public Tables(KernelMachine machine, int batch)
         {
-            (BlockTable, Indices) = (new(batch * MaxPages), new((batch * MaxPages) + 1));
-            (SequenceLengths, LastPageLengths, Indptr) = (new(batch + 1), new(batch + 1), new(batch + 2));
+            (BlockTable, Indices) = (machine.Array<int>(batch * MaxPages), machine.Array<int>((batch * MaxPages) + 1));
+            (SequenceLengths, LastPageLengths, Indptr) = (machine.Array<int>(batch + 1), machine.Array<int>(batch + 1), machine.Array<int>(batch + 2));
             foreach (var array in All)
             {
                 array.Span.Fill(Untouched);
