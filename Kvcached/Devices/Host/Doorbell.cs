@@ -38,6 +38,9 @@ internal unsafe struct Doorbell
     /// <summary>How long a ring that never comes may delay: far longer than a ring takes, far shorter than a peer's death may go unnoticed.</summary>
     private static readonly TimeSpan _lookAgain = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>How long a signal that a device gives without ringing may go unnoticed.</summary>
+    private static readonly TimeSpan _lookSoon = TimeSpan.FromMicroseconds(50);
+
     private uint _sequence;
     private int _waiters;
 
@@ -75,9 +78,9 @@ internal unsafe struct Doorbell
         }
         while (spin.Pause());
 
-        if (access == BellAccess.ReadOnly)
+        if (access is BellAccess.ReadOnly or BellAccess.Silent)
         {
-            return Sleep(ref condition, started, timeout, _lookAgain);
+            return Sleep(ref condition, started, timeout, access == BellAccess.Silent ? _lookSoon : _lookAgain);
         }
 
         Interlocked.Increment(ref _waiters);
@@ -149,6 +152,9 @@ internal enum BellAccess
 
     /// <summary>Others too, and this process may only read it.</summary>
     ReadOnly,
+
+    /// <summary>A device changes what is waited for, and rings nobody.</summary>
+    Silent,
 }
 
 /// <summary>What <see cref="Doorbell.Await"/> waits for. Reads words that are changed before the bell is rung.</summary>

@@ -41,6 +41,9 @@ internal abstract unsafe class HostQueue : DeviceQueue
     /// <summary>Whether no more commands may run: what follows a failed one must neither run nor be signalled.</summary>
     private protected bool IsEnding => _stop || Device.IsLost;
 
+    /// <summary>Whether nothing of it runs any more, nor will.</summary>
+    private protected bool HasEnded => _ended;
+
     internal void Start() => _thread.Start();
 
     public override void Submit(ReadOnlySpan<WaitPoint> waits, CommandList commands, TimelinePoint signal)
@@ -83,7 +86,7 @@ internal abstract unsafe class HostQueue : DeviceQueue
     }
 
     /// <summary>Whether so many submissions have been run and signalled, so that nothing that they name is needed any more; or none of them ever will.</summary>
-    internal bool IsPast(long accepted) => _ended || Chain.Consumed >= accepted;
+    internal virtual bool IsPast(long accepted) => _ended || Chain.Consumed >= accepted;
 
     protected override void Dispose(bool disposing)
     {
@@ -110,6 +113,9 @@ internal abstract unsafe class HostQueue : DeviceQueue
 
     /// <summary>Runs a record that is reserved and not published on the thread that submits it, if that does no harm and saves something.</summary>
     private protected virtual bool TryRunAtOnce(SubmissionRecord* record) => false;
+
+    /// <summary>Whether a submission that waits for the point may be started.</summary>
+    private protected virtual bool IsReady(in WaitRecord wait) => wait.Slot->Value >= wait.Value;
 
     /// <summary>The oldest record that was not started; null if there is none.</summary>
     private protected abstract SubmissionRecord* PeekNext();
@@ -191,7 +197,7 @@ internal abstract unsafe class HostQueue : DeviceQueue
         var waits = SubmissionRecord.WaitsOf(record);
         for (var i = 0; i < record->Waits; i++)
         {
-            if (waits[i].Slot->Value < waits[i].Value && !AwaitPoint(in waits[i]))
+            if (!IsReady(in waits[i]) && !AwaitPoint(in waits[i]))
             {
                 return false;
             }
@@ -202,7 +208,7 @@ internal abstract unsafe class HostQueue : DeviceQueue
 
     private bool AwaitPoint(in WaitRecord wait)
     {
-        var reached = new ReachedOrStopped(this, wait.Slot, wait.Value);
+        var reached = new ReadyOrStopped(this, wait);
         Volatile.Write(ref _waitingOn, (nint)wait.Slot | (nint)wait.Access);
         wait.Slot->Bell.Await(ref reached, wait.Access == BellAccess.ReadOnly ? HostTimeline.PeerSpinTicks : HostTimeline.SpinTicks, access: wait.Access);
         Volatile.Write(ref _waitingOn, 0);
@@ -220,8 +226,8 @@ internal abstract unsafe class HostQueue : DeviceQueue
         }
     }
 
-    private readonly struct ReachedOrStopped(HostQueue queue, TimelineSlot* slot, ulong value) : ICondition
+    private readonly struct ReadyOrStopped(HostQueue queue, WaitRecord wait) : ICondition
     {
-        public bool Holds() => slot->Value >= value || queue._stop;
+        public bool Holds() => queue.IsReady(in wait) || queue._stop;
     }
 }

@@ -50,7 +50,7 @@ internal abstract unsafe class HostTimeline : DeviceTimeline
         }
 
         var reached = new ReachedOrLost(Device, slot, value);
-        return slot->Bell.Await(ref reached, SpinTicks, timeout == Timeout.InfiniteTimeSpan ? null : timeout, Access);
+        return slot->Bell.Await(ref reached, SpinTicks, timeout == Timeout.InfiniteTimeSpan ? null : timeout, Device.SignalsSilently ? BellAccess.Silent : Access);
     }
 
     /// <summary>As <see cref="ISharingDevice.Poison"/>.</summary>

@@ -16,17 +16,14 @@ public abstract unsafe partial class MappedDevice
     /// <inheritdoc/>
     public SafeFileHandle DescriptorOf(DeviceMemory memory)
     {
-        var own = Own(memory);
-        return own.Access == SharedAccess.Private || own.IsImported
-            ? throw new InvalidOperationException($"{memory.Label} was not allocated here to be shared.")
-            : own.Mapping.Descriptor;
+        ArgumentNullException.ThrowIfNull(memory);
+        return DescriptorOfCore(memory) ?? throw new InvalidOperationException($"{memory.Label} was not allocated here to be shared.");
     }
 
     /// <inheritdoc/>
     public DeviceMemory Import(SafeFileHandle descriptor, long bytes, MemoryKind kind, SharedAccess access, string label)
     {
         ArgumentNullException.ThrowIfNull(descriptor);
-        SharedMapping mapping;
         try
         {
             Check(bytes, kind, label);
@@ -35,29 +32,18 @@ public abstract unsafe partial class MappedDevice
                 throw new ArgumentOutOfRangeException(nameof(access), access, "Memory of another process is shared for reading, or for reading and writing.");
             }
 
-            mapping = SharedMapping.Import(descriptor, bytes, access == SharedAccess.ReadWriteForOthers);
-        }
-        catch (Win32Exception e)
-        {
-            throw new OutOfDeviceMemoryException($"{Name} cannot map {bytes} bytes for {label}: {e.Message}", e);
+            lock (_lock)
+            {
+                ObjectDisposedException.ThrowIf(_disposed, this);
+                var memory = ImportCore(descriptor, bytes, kind, access, label);
+                _memories.Add(memory);
+                return memory;
+            }
         }
         catch
         {
             descriptor.Dispose();
             throw;
-        }
-
-        lock (_lock)
-        {
-            if (_disposed)
-            {
-                mapping.Dispose();
-                throw new ObjectDisposedException(Name);
-            }
-
-            var memory = Map(mapping, label, kind, bytes, access, isImported: true);
-            _memories.Add(memory);
-            return memory;
         }
     }
 
@@ -102,6 +88,23 @@ public abstract unsafe partial class MappedDevice
         }
 
         ReleaseRetired();
+    }
+
+    /// <summary>What others import of memory that was allocated here to be shared; null for any other.</summary>
+    private protected virtual SafeFileHandle? DescriptorOfCore(DeviceMemory memory) =>
+        Own(memory) is { Access: not SharedAccess.Private, IsImported: false } own ? own.Mapping.Descriptor : null;
+
+    /// <summary>Maps memory that another process has allocated. Under the lock.</summary>
+    private protected virtual DeviceMemory ImportCore(SafeFileHandle descriptor, long bytes, MemoryKind kind, SharedAccess access, string label)
+    {
+        try
+        {
+            return Map(SharedMapping.Import(descriptor, bytes, access == SharedAccess.ReadWriteForOthers), label, kind, bytes, access, isImported: true);
+        }
+        catch (Win32Exception e)
+        {
+            throw new OutOfDeviceMemoryException($"{Name} cannot map {bytes} bytes for {label}: {e.Message}", e);
+        }
     }
 
     private void ReleaseRetired()

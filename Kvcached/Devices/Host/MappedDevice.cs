@@ -45,6 +45,9 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
     /// <summary>The most that <see cref="HostBytes"/> has been.</summary>
     public long HostBytesPeak => Volatile.Read(ref _hostBytes.Peak);
 
+    /// <summary>Whether the device writes timelines by itself, and rings nobody.</summary>
+    internal virtual bool SignalsSilently => false;
+
     internal bool IsLost => Volatile.Read(ref _fault) != null;
 
     /// <inheritdoc/>
@@ -105,7 +108,7 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
                 }
             }
 
-            var fresh = new TimelineSlab();
+            var fresh = CreateSlab();
             _slabs.Add(fresh);
             return new SlabTimeline(this, fresh, fresh.Acquire(), label);
         }
@@ -282,6 +285,9 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
     /// <summary>Makes memory of a mapping, and takes the mapping over, also when this throws. Under the lock.</summary>
     private protected virtual MappedMemory Map(SharedMapping mapping, string label, MemoryKind kind, long bytes, SharedAccess access, bool isImported) =>
         new(this, mapping, label, kind, bytes, access, isImported);
+
+    /// <summary>Makes memory for timelines that the device can reach. Under the lock.</summary>
+    private protected virtual TimelineSlab CreateSlab() => new();
 
     /// <summary>All queues have ended; memory is still there.</summary>
     private protected virtual void EndQueues()

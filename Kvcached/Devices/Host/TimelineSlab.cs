@@ -10,10 +10,14 @@ namespace Kvcached.Devices.Host;
 internal sealed unsafe class TimelineSlab
 {
     internal const int Slots = 1024;
+    internal const int Bytes = Slots * TimelineSlot.Bytes;
 
-    private readonly SharedMapping _mapping = SharedMapping.Create(Slots * TimelineSlot.Bytes, "timelines");
+    private readonly SharedMapping _mapping = SharedMapping.Create(Bytes, "timelines");
     private readonly Queue<int> _returned = new();
     private int _fresh;
+
+    /// <summary>Address of the first slot.</summary>
+    internal nint Address => _mapping.Address;
 
     /// <summary>Takes a slot at value 0; the ones returned longest ago are taken first. Null when all are in use.</summary>
     internal TimelineSlot* Acquire()

@@ -5,12 +5,12 @@ namespace Kvcached.Devices.Host;
 /// <summary>
 /// A timeline's words in shared memory, one cache line.
 /// <code>
-///  byte  0        8                    16       64
-///        | Value  | Sequence | Waiters | (zero) |
+///  byte  0        8                    16       24       64
+///        | Value  | Sequence | Waiters | Issued | (zero) |
 /// </code>
 /// Value is raised by compare-and-swap to the maximum, so signals of any number of queues and processes commute. Waiting follows
 /// <see cref="Doorbell"/>, with "Value is at least v" as the condition. The futex is on the sequence word and not on Value: it would
-/// compare 32 bits only, and two values may share their low 32.
+/// compare 32 bits only, and two values may share their low 32. Issued is the process's own that signals: what its device will signal by itself, whatever the host does.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = Bytes)]
 internal struct TimelineSlot
@@ -25,6 +25,7 @@ internal struct TimelineSlot
 
     private ulong _value;
     internal Doorbell Bell;
+    private ulong _issued;
 
     /// <summary>The value reached (acquire). At most the largest there is, whatever another process has written.</summary>
     internal ulong Value => Math.Min(Volatile.Read(ref _value), DeviceTimeline.MaxValue);
@@ -45,8 +46,22 @@ internal struct TimelineSlot
         Bell.Rouse(access);
     }
 
+    /// <summary>The value that the device has been given to signal, where it signals by itself. Of timelines that this process alone signals.</summary>
+    internal ulong Issued => Volatile.Read(ref _issued);
+
+    /// <summary>The device will signal the value. Called in the order of values. Wakes those who wait for that.</summary>
+    internal void Issue(ulong value)
+    {
+        Volatile.Write(ref _issued, value);
+        Bell.Ring();
+    }
+
     /// <summary>Back to 0, for another timeline of this process.</summary>
-    internal void Reset() => Volatile.Write(ref _value, 0);
+    internal void Reset()
+    {
+        Volatile.Write(ref _issued, 0);
+        Volatile.Write(ref _value, 0);
+    }
 
     /// <summary>For another timeline in shared memory.</summary>
     /// <param name="value">Where it starts.</param>

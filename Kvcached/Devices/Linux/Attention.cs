@@ -29,6 +29,9 @@ internal readonly unsafe struct EventBell(uint* attention, uint bits, int descri
     private readonly uint _bits = bits;
     private readonly int _descriptor = descriptor;
 
+    /// <summary>Whether there is anybody to call.</summary>
+    internal bool IsSet => _attention != null;
+
     /// <summary>Rings, if it is asked for. Never blocks, never throws.</summary>
     internal void Ring()
     {

@@ -1,0 +1,165 @@
+using System.ComponentModel;
+using System.Runtime.InteropServices;
+using Kvcached.Devices.Host;
+using Kvcached.Devices.Linux;
+using Kvcached.Kernels.Gpu;
+using Microsoft.Win32.SafeHandles;
+
+namespace Kvcached.Devices.Cuda;
+
+/// <summary>
+/// An NVIDIA GPU, by the driver API alone. Timelines are words of host memory that streams wait on and write, host memory is registered, so that copies run by DMA and kernels
+/// reach it; kernels are PTX that is compiled when the device is opened. Owns all that it creates, as every <see cref="MappedDevice"/> does. Thread-safe.
+/// </summary>
+public sealed unsafe class CudaDevice : MappedDevice
+{
+    private readonly List<CudaModule> _modules = [];
+    private readonly List<TimelineSlab> _slabs = [];
+    private readonly nint _service;
+    private bool _isAbandoned;
+
+    /// <summary>Opens a GPU.</summary>
+    /// <exception cref="DeviceUnavailableException">It cannot be used; the message says why, and what to do.</exception>
+    /// <exception cref="ArgumentException">Two kernels have the same name.</exception>
+    public CudaDevice(CudaDeviceOptions? options = null)
+        : this(options ?? new CudaDeviceOptions(), new CudaContext((options ?? new CudaDeviceOptions()).Ordinal))
+    {
+    }
+
+    private CudaDevice(CudaDeviceOptions options, CudaContext context)
+        : base($"cuda:{options.Ordinal} ({context.Name})", options.MaxBytes ?? long.MaxValue)
+    {
+        Context = context;
+        try
+        {
+            GpuKernel[] kernels = [.. GpuKernelLibrary.All, .. options.Kernels];
+            var modules = kernels.Select(kernel => kernel.Source).Distinct().ToDictionary(source => source, source => new CudaModule(context, source));
+            _modules.AddRange(modules.Values);
+            Kernels = [.. kernels.Select((kernel, i) => new CudaKernel(this, kernel, [.. kernel.EntryPoints.Select(modules[kernel.Source].Function)], i))];
+            foreach (var kernel in Kernels)
+            {
+                AddKernel(kernel);
+            }
+
+            _service = CreateStream();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Multiprocessors.</summary>
+    public int ComputeUnits => Context.ComputeUnits;
+
+    internal override bool SignalsSilently => true;
+
+    internal CudaContext Context { get; }
+
+    internal CudaKernel[] Kernels { get; } = [];
+
+    /// <summary>Every GPU that the driver shows, and why one cannot be used.</summary>
+    public static IReadOnlyList<CudaDeviceInfo> List() => CudaContext.List();
+
+    /// <summary>Fills memory with zeros and waits until it is done: the host's own act, of a stream that waits for nothing.</summary>
+    internal void Clear(ulong address, long bytes)
+    {
+        Context.Use();
+        CudaCall.Check(LibCuda.MemsetD8Async(address, 0, (nuint)bytes, _service), "cuMemsetD8Async");
+        CudaCall.Check(LibCuda.StreamSynchronize(_service), "cuStreamSynchronize");
+    }
+
+    /// <summary>A queue has ended whose stream waits for what may never be: context and memory that it names are left to the process's end.</summary>
+    internal void Abandon(CudaQueue queue) => _isAbandoned = true;
+
+    private protected override HostQueue CreateQueueCore(string label) => new CudaQueue(this, CreateStream(), (SlabTimeline)CreateTimeline($"progress of {label}"), label);
+
+    private protected override DeviceMemory AllocateCore(long bytes, MemoryKind kind, string label, SharedAccess access)
+    {
+        Context.Use();
+        if (kind == MemoryKind.Host)
+        {
+            return base.AllocateCore(bytes, kind, label, access);
+        }
+
+        CudaAllocation allocation = access == SharedAccess.Private ? new PlainAllocation(Context, bytes) : SharedAllocation.Create(Context, bytes);
+        try
+        {
+            Clear(allocation.Address, bytes);
+        }
+        catch
+        {
+            allocation.Dispose();
+            throw;
+        }
+
+        return new CudaMemory(this, allocation, label, bytes, isImported: false);
+    }
+
+    private protected override DeviceMemory ImportCore(SafeFileHandle descriptor, long bytes, MemoryKind kind, SharedAccess access, string label)
+    {
+        if (kind == MemoryKind.Host)
+        {
+            return base.ImportCore(descriptor, bytes, kind, access, label);
+        }
+
+        Context.Use();
+        return new CudaMemory(this, SharedAllocation.Import(Context, descriptor, bytes), label, bytes, isImported: true);
+    }
+
+    private protected override SafeFileHandle? DescriptorOfCore(DeviceMemory memory) =>
+        memory is CudaMemory own && own.Device == this ? (own.Allocation as SharedAllocation)?.Descriptor : base.DescriptorOfCore(memory);
+
+    private protected override MappedMemory Map(SharedMapping mapping, string label, MemoryKind kind, long bytes, SharedAccess access, bool isImported)
+    {
+        try
+        {
+            return new RegisteredMemory(this, new Registration(Context, mapping, isReadOnly: isImported && access == SharedAccess.ReadOnlyForOthers), mapping, label, kind, bytes, access, isImported);
+        }
+        catch
+        {
+            mapping.Dispose();
+            throw;
+        }
+    }
+
+    private protected override TimelineSlab CreateSlab()
+    {
+        Context.Use();
+        var slab = new TimelineSlab();
+        Registration.Register(slab.Address, TimelineSlab.Bytes, isReadOnly: false);
+        _slabs.Add(slab);
+        return slab;
+    }
+
+    private protected override void End()
+    {
+        if (_isAbandoned)
+        {
+            return;
+        }
+
+        Context.Use();
+        foreach (var slab in _slabs)
+        {
+            _ = LibCuda.MemHostUnregister(slab.Address);
+        }
+
+        if (_service != 0)
+        {
+            _ = LibCuda.StreamDestroy(_service);
+        }
+
+        _modules.ForEach(module => module.Dispose());
+        Context.Dispose();
+    }
+
+    private nint CreateStream()
+    {
+        Context.Use();
+        nint stream;
+        CudaCall.Check(LibCuda.StreamCreate(&stream, LibCuda.StreamNonBlocking), "cuStreamCreate");
+        return stream;
+    }
+}

@@ -1,0 +1,250 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Kvcached.Devices.Host;
+using Kvcached.Devices.Linux;
+using Kvcached.Kernels.Gpu;
+
+namespace Kvcached.Devices.Cuda;
+
+/// <summary>
+/// A queue of the cuda device: a stream, and a thread that hands it submissions, so that nobody who submits waits for the driver.
+/// <code>
+///   Submit          the queue's thread                                                        the stream
+///   capture ──→     until each point of this process is reached, or its signal is in a stream
+///                   until there is room in the stream
+///                   cuStreamWaitValue64 of the points, commands, cuStreamWriteValue64   ──→   wait → commands → signal
+/// </code>
+/// The thread waits for no point: one that another process signals goes to the stream as it is. That a signal of this process is in a stream first keeps a stream
+/// from waiting for what nobody has enqueued, which could hold up others that share its hardware channel, and lets a queue end.
+/// <para>A timeline's device signals are plain writes, so they come from one queue at a time, in the order of their values; the host signals one only where no signal of it is in a stream.</para>
+/// </summary>
+internal sealed unsafe class CudaQueue : HostQueue
+{
+    /// <summary>Submissions in the stream at a time: few enough that the driver never lets a launch wait for room.</summary>
+    private const int Window = 32;
+
+    private const int UpdatesAtOnce = 256;
+
+    private readonly CudaDevice _device;
+    private readonly nint _stream;
+    private readonly SlabTimeline _progress;
+    private readonly EventBell* _bells = (EventBell*)NativeMemory.AllocZeroed(Window, (nuint)sizeof(EventBell));
+    private ulong _issued;
+
+    internal CudaQueue(CudaDevice device, nint stream, SlabTimeline progress, string label)
+        : base(device, label) => (_device, _stream, _progress) = (device, stream, progress);
+
+    public override nint NativeHandle => _stream;
+
+    internal override bool IsPast(long accepted) => HasEnded || (Chain.Consumed >= accepted && _progress.Value >= (ulong)accepted);
+
+    private protected override int MeasureMore(ReadOnlySpan<Command> commands)
+    {
+        var launches = 0;
+        foreach (ref readonly var command in commands)
+        {
+            launches += command.Kind == CommandKind.Launch ? 1 : 0;
+        }
+
+        return ((launches * sizeof(GpuLaunch)) + SubmissionRecord.Alignment - 1) & ~(SubmissionRecord.Alignment - 1);
+    }
+
+    private protected override void CaptureCommands(ReadOnlySpan<Command> commands, CommandRecord* records, byte* payload, int payloadBytes)
+    {
+        var launches = (GpuLaunch*)(payload + ((payloadBytes + SubmissionRecord.Alignment - 1) & ~(SubmissionRecord.Alignment - 1)));
+        for (var i = 0; i < commands.Length; i++)
+        {
+            ref readonly var command = ref commands[i];
+            var record = new CommandRecord { Kind = command.Kind, Length = command.Bytes, FillValue = command.FillValue };
+            switch (command.Kind)
+            {
+                case CommandKind.Copy:
+                    record.Target = TargetOf(command.Target) + command.TargetOffset;
+                    record.Source = AddressOf(command.Source) + command.SourceOffset;
+                    break;
+                case CommandKind.Fill:
+                    record.Target = TargetOf(command.Target) + command.TargetOffset;
+                    break;
+                case CommandKind.UpdateTable:
+                    record.Target = TargetOf(command.Target);
+                    record.Payload = payload + command.PayloadOffset;
+                    record.Length = command.PayloadBytes;
+                    break;
+                case CommandKind.Launch:
+                    var kernel = Own(command.Kernel);
+                    record.Kernel = kernel.Index;
+                    record.Payload = payload + command.PayloadOffset;
+                    record.Length = command.PayloadBytes;
+                    *launches = kernel.Plan(new ReadOnlySpan<byte>(record.Payload, command.PayloadBytes), _device.ComputeUnits);
+                    record.More = (byte*)launches++;
+                    break;
+                default:
+                    throw new ArgumentException($"There is no command of kind {command.Kind}.", nameof(commands));
+            }
+
+            records[i] = record;
+        }
+    }
+
+    private protected override SubmissionRecord* PeekNext() => Chain.Peek();
+
+    /// <summary>Whether a point needs no waiting on the host: it is reached, will be without the host, or is another process's.</summary>
+    private protected override bool IsReady(in WaitRecord wait) => wait.Access != BellAccess.Own || wait.Slot->Value >= wait.Value || wait.Slot->Issued >= wait.Value;
+
+    private protected override bool StartNext(SubmissionRecord* record)
+    {
+        if (!AwaitRoom())
+        {
+            return false;
+        }
+
+        try
+        {
+            _device.Context.Use();
+            EnqueueWaits(record);
+            var commands = SubmissionRecord.CommandsOf(record);
+            for (var i = 0; i < record->Commands; i++)
+            {
+                Enqueue(in commands[i]);
+            }
+
+            EnqueueSignal(record);
+        }
+        catch (Exception e)
+        {
+            _device.Lose($"a submission to the queue {Label}", e);
+            return false;
+        }
+
+        Chain.Advance();
+        return true;
+    }
+
+    private protected override void End()
+    {
+        // What the stream still has will never end if a point that it waits for is never reached: then it goes with the context, and what it names stays.
+        if (_progress.Value >= _issued || _device.IsLost)
+        {
+            _device.Context.Use();
+            _ = LibCuda.StreamDestroy(_stream);
+            _progress.Dispose();
+            NativeMemory.Free(_bells);
+        }
+        else
+        {
+            _device.Abandon(this);
+        }
+    }
+
+    private byte* AddressOf(DeviceMemory? memory) => memory switch
+    {
+        MappedMemory own when own.Device == _device => (byte*)own.Address,
+        CudaMemory own when own.Device == _device => (byte*)own.Address,
+        _ => throw Foreign("memory", memory?.Label),
+    };
+
+    private byte* TargetOf(DeviceMemory? memory) => memory is MappedMemory { IsReadOnly: true }
+        ? throw new InvalidOperationException($"The memory {memory.Label} is another process's, which alone can write it.")
+        : AddressOf(memory);
+
+    private CudaKernel Own(DeviceKernel? kernel) => kernel is CudaKernel own && own.Device == _device ? own : throw Foreign("kernel", kernel?.Name);
+
+    /// <summary>Waits until few enough submissions are in the stream. False where the queue is to end.</summary>
+    private bool AwaitRoom()
+    {
+        var room = new Room(this, _issued < Window ? 0 : _issued - Window + 1);
+        _progress.Slot->Bell.Await(ref room, HostTimeline.SpinTicks, access: BellAccess.Silent);
+        return !IsEnding;
+    }
+
+    private void EnqueueWaits(SubmissionRecord* record)
+    {
+        var waits = SubmissionRecord.WaitsOf(record);
+        for (var i = 0; i < record->Waits; i++)
+        {
+            if (waits[i].Slot->Value < waits[i].Value)
+            {
+                CudaCall.Check(LibCuda.StreamWaitValue64(_stream, (ulong)waits[i].Slot, waits[i].Value, LibCuda.WaitValueGreaterOrEqual), "cuStreamWaitValue64");
+            }
+        }
+    }
+
+    private void Enqueue(in CommandRecord command)
+    {
+        switch (command.Kind)
+        {
+            case CommandKind.Copy:
+                CudaCall.Check(LibCuda.MemcpyAsync((ulong)command.Target, (ulong)command.Source, (nuint)command.Length, _stream), "cuMemcpyAsync");
+                break;
+            case CommandKind.Fill:
+                CudaCall.Check(LibCuda.MemsetD8Async((ulong)command.Target, command.FillValue, (nuint)command.Length, _stream), "cuMemsetD8Async");
+                break;
+            case CommandKind.UpdateTable:
+                EnqueueUpdates((ulong)command.Target, new ReadOnlySpan<TableEntry>(command.Payload, (int)command.Length / Unsafe.SizeOf<TableEntry>()));
+                break;
+            case CommandKind.Launch:
+                EnqueueLaunch(in command, in *(GpuLaunch*)command.More);
+                break;
+        }
+    }
+
+    /// <summary>Writes of the stream's own, whose values it captures: they need no kernel, so other processes' kernels are not interrupted for one.</summary>
+    private void EnqueueUpdates(ulong table, ReadOnlySpan<TableEntry> entries)
+    {
+        var operations = stackalloc LibCuda.BatchOperation[UpdatesAtOnce];
+        while (!entries.IsEmpty)
+        {
+            var count = Math.Min(entries.Length, UpdatesAtOnce);
+            for (var i = 0; i < count; i++)
+            {
+                operations[i] = new LibCuda.BatchOperation { Operation = LibCuda.BatchWriteValue32, Address = table + ((ulong)entries[i].Index * sizeof(uint)), Value = entries[i].Value };
+            }
+
+            CudaCall.Check(LibCuda.StreamBatchMemOp(_stream, (uint)count, operations, 0), "cuStreamBatchMemOp");
+            entries = entries[count..];
+        }
+    }
+
+    private void EnqueueLaunch(in CommandRecord command, in GpuLaunch launch)
+    {
+        if (launch.IsEmpty)
+        {
+            return;
+        }
+
+        var bytes = (nuint)command.Length;
+        var extra = stackalloc nint[] { LibCuda.LaunchParameterBuffer, (nint)command.Payload, LibCuda.LaunchParameterBytes, (nint)(&bytes), LibCuda.LaunchParameterEnd };
+        var kernel = _device.Kernels[command.Kernel];
+        CudaCall.Check(
+            LibCuda.LaunchKernel(kernel.Functions[launch.EntryPoint], launch.GroupsX, launch.GroupsY, launch.GroupsZ, launch.GroupSize, 1, 1, 0, _stream, null, extra),
+            $"cuLaunchKernel of {kernel.Name}");
+    }
+
+    private void EnqueueSignal(SubmissionRecord* record)
+    {
+        // Signalling a value that has been passed changes nothing.
+        var slot = record->SignalSlot;
+        if (slot->Value < record->SignalValue && slot->Issued < record->SignalValue)
+        {
+            CudaCall.Check(LibCuda.StreamWriteValue64(_stream, (ulong)slot, record->SignalValue, LibCuda.WriteValueDefault), "cuStreamWriteValue64");
+            slot->Issue(record->SignalValue);
+        }
+
+        if (record->SignalBell.IsSet)
+        {
+            _bells[_issued % Window] = record->SignalBell;
+            CudaCall.Check(LibCuda.LaunchHostFunc(_stream, &RingBell, &_bells[_issued % Window]), "cuLaunchHostFunc");
+        }
+
+        _issued++;
+        CudaCall.Check(LibCuda.StreamWriteValue64(_stream, (ulong)_progress.Slot, _issued, LibCuda.WriteValueDefault), "cuStreamWriteValue64");
+    }
+
+    [UnmanagedCallersOnly]
+    private static void RingBell(void* bell) => ((EventBell*)bell)->Ring();
+
+    private readonly struct Room(CudaQueue queue, ulong least) : ICondition
+    {
+        public bool Holds() => queue._progress.Slot->Value >= least || queue.IsEnding;
+    }
+}

@@ -1,0 +1,49 @@
+using System.Runtime.InteropServices;
+using Kvcached.Devices.Host;
+using Kvcached.Devices.Linux;
+
+namespace Kvcached.Devices.Cuda;
+
+/// <summary>Host memory that the GPU reaches under its host address: pinned, so that copies run by DMA. Thread-safe.</summary>
+internal sealed class RegisteredMemory(
+    CudaDevice device, Registration registration, SharedMapping mapping, string label, MemoryKind kind, long bytes, SharedAccess access, bool isImported)
+    : MappedMemory(device, mapping, label, kind, bytes, access, isImported)
+{
+    private protected override SafeHandle Handle => registration;
+
+    /// <summary>Pinned pages cannot be given back: zeros are written over them.</summary>
+    protected override unsafe void DiscardCore(long offset, long bytes) => NativeMemory.Clear((byte*)Address + offset, (nuint)bytes);
+}
+
+/// <summary>A mapping that is registered with the driver. Owns the mapping. Disposing it may wait for the GPU, so nothing that is still to run may name it.</summary>
+internal sealed class Registration : SafeHandle
+{
+    private readonly CudaContext _context;
+    private readonly SharedMapping _mapping;
+
+    /// <summary>Registers a mapping.</summary>
+    /// <exception cref="OutOfDeviceMemoryException">So much host memory cannot be pinned.</exception>
+    internal Registration(CudaContext context, SharedMapping mapping, bool isReadOnly)
+        : base(0, ownsHandle: true)
+    {
+        (_context, _mapping) = (context, mapping);
+        context.Use();
+        Register(mapping.Address, mapping.Bytes, isReadOnly && context.CanRegisterReadOnly);
+        SetHandle(mapping.Address);
+    }
+
+    public override bool IsInvalid => handle == 0;
+
+    /// <summary>Registers memory under its own address.</summary>
+    internal static void Register(nint address, long bytes, bool isReadOnly) => CudaCall.Check(
+        LibCuda.MemHostRegister(address, (nuint)bytes, LibCuda.HostRegisterPortable | LibCuda.HostRegisterDeviceMap | (isReadOnly ? LibCuda.HostRegisterReadOnly : 0)),
+        "cuMemHostRegister");
+
+    protected override bool ReleaseHandle()
+    {
+        _context.Use();
+        var isGone = LibCuda.MemHostUnregister(handle) == CudaResult.Success;
+        _mapping.Dispose();
+        return isGone;
+    }
+}
