@@ -4,6 +4,7 @@ using Kvcached.Daemon;
 using Kvcached.Daemon.Admin;
 using Kvcached.Daemon.Demo;
 using Kvcached.Daemon.Demo.Served;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Daemon.Replay;
 using Kvcached.Daemon.Serve;
 
@@ -15,6 +16,7 @@ var root = new Command("kvcached", "A user-mode, indirection-table KV-cache memo
     ServeCommand.Create(),
     DemoCommand.Create(),
     ModelCommand.Create(),
+    DevicesCommand.Create(),
     ReplayCommand.Create(),
     ReplayClientCommand.Create(),
     new HelpOption(),

@@ -2,9 +2,9 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Kvcached.Daemon.Demo.Served;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
-using Kvcached.Devices.Cpu;
 using Spectre.Console;
 using Command = System.CommandLine.Command;
 
@@ -48,11 +48,13 @@ internal static class DemoCommand
         Description = "Run the contiguous kernels, which know of no table, on windows of the pool instead. Not with --pool or --models.",
     };
 
+    private static readonly Option<DeviceName> Device = DeviceName.Option("Run on this device: cpu (default), opencl, cuda or auto; see 'kvcached devices'.");
+
     public static Command Create()
     {
         var command = new Command("demo", "Decodes with a transformer on a pool a third of what its KV cache needs, and compares every token with runs that never evict.")
         {
-            Text, Json, Seed, Models, Processes, Sequences, Generate, Pool, ContiguousWindows,
+            Text, Json, Device, Seed, Models, Processes, Sequences, Generate, Pool, ContiguousWindows,
         };
         command.SetAction(parse => Run(parse));
         return command;
@@ -65,7 +67,7 @@ internal static class DemoCommand
         {
             return run();
         }
-        catch (Exception error) when (error is DemoFailedException or DaemonFailedException or KvException or DeviceLostException or OutOfDeviceMemoryException or TimeoutException)
+        catch (Exception error) when (error is DemoFailedException or DaemonFailedException or KvException or DeviceLostException or DeviceUnavailableException or OutOfDeviceMemoryException or TimeoutException)
         {
             Console.Error.WriteLine($"kvcached: demo: {error.Message}");
             return Failed;
@@ -80,6 +82,7 @@ internal static class DemoCommand
         var options = new DemoOptions
         {
             Text = text,
+            Device = parse.GetValue(Device),
             Pool = parse.GetValue(Pool),
             SecondModel = models == 1 ? null : ModelShape.Second,
             HasWindows = parse.GetValue(ContiguousWindows),
@@ -101,7 +104,7 @@ internal static class DemoCommand
 
     private static int Run(DemoOptions options, bool json)
     {
-        var report = ShowOnDevice(json, (device, display) => new DemoRunner(device, options, display).Run());
+        var report = ShowOnDevice(options, json, (device, display) => new DemoRunner(device, options, display).Run());
         return Report(report.ToJson(), report.Failures(DemoTargets.Of(options)));
     }
 
@@ -112,7 +115,7 @@ internal static class DemoCommand
             throw new UsageException("--contiguous-windows runs one model on a pool of a third of what its sequences need; leave --pool and --models out.");
         }
 
-        var report = ShowOnDevice(json, (device, display) => new WindowsRunner(device, options, display).Run());
+        var report = ShowOnDevice(options, json, (device, display) => new WindowsRunner(device, options, display).Run());
         return Report(report.ToJson(), report.Failures());
     }
 
@@ -122,9 +125,9 @@ internal static class DemoCommand
         return Report(report.ToJson(), report.Failures());
     }
 
-    private static TReport ShowOnDevice<TReport>(bool json, Func<IDevice, IDemoDisplay, TReport> run)
+    private static TReport ShowOnDevice<TReport>(DemoOptions options, bool json, Func<IDevice, IDemoDisplay, TReport> run)
     {
-        using var device = new CpuDevice(new CpuDeviceOptions { Kernels = Transformer.CpuKernels });
+        using var device = options.Device.Open(Transformer.Kernels);
         return Show(json, display => run(device, display));
     }
 

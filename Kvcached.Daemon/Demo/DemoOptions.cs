@@ -1,9 +1,14 @@
+using Kvcached.Daemon.Hardware;
+
 namespace Kvcached.Daemon.Demo;
 
 /// <summary>What the demo runs.</summary>
 internal sealed record DemoOptions
 {
     public ModelShape Model { get; init; } = new();
+
+    /// <summary>What it runs on.</summary>
+    public DeviceName Device { get; init; } = DeviceName.Cpu;
 
     /// <summary>A second model, of another block size, that shares the pool of the evicting run; null for none.</summary>
     public ModelShape? SecondModel { get; init; }

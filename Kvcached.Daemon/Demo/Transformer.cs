@@ -1,4 +1,5 @@
 using Kvcached.Daemon.Demo.Kernels;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Devices;
 using Kvcached.Kernels;
 using Kvcached.Kernels.Gpu;
@@ -47,6 +48,9 @@ internal sealed class Transformer : IDisposable
 
     /// <summary>The same for devices that compile their kernels.</summary>
     public static IReadOnlyList<GpuKernel> GpuKernels => DemoGpuKernels.All;
+
+    /// <summary>The same, for whichever device.</summary>
+    public static DeviceKernels Kernels => new(CpuKernels, GpuKernels);
 
     /// <summary>Tokens that a step may have.</summary>
     public int MaxRows { get; }

@@ -1,4 +1,5 @@
-using Kvcached.Devices.Cpu;
+using Kvcached.Daemon.Hardware;
+using Kvcached.Devices.Host;
 using Kvcached.Server;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -8,16 +9,16 @@ namespace Kvcached.Daemon.Serve;
 /// <summary>
 /// The daemon as a service of the host. The pool is made and the socket bound in <see cref="StartAsync"/>, so that the host does not start where that fails.
 /// </summary>
-internal sealed partial class DaemonService(ServerOptions options, ServeOutcome outcome, SystemdNotifier systemd, IHostApplicationLifetime lifetime, ILogger<DaemonService> log) : IHostedService, IDisposable
+internal sealed partial class DaemonService(ServerOptions options, ServedDevice device, ServeOutcome outcome, SystemdNotifier systemd, IHostApplicationLifetime lifetime, ILogger<DaemonService> log) : IHostedService, IDisposable
 {
-    private CpuDevice? _device;
+    private MappedDevice? _device;
     private CacheServer? _server;
     private ControlListener? _listener;
     private Task? _accepting;
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        _device = new CpuDevice(new CpuDeviceOptions { Workers = 1 });
+        _device = device.Name.Open(DeviceKernels.None, workers: 1);
         _server = new CacheServer(_device, options);
         _server.Connected += client =>
         {

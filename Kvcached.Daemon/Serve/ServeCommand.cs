@@ -1,8 +1,11 @@
 using System.CommandLine;
+using Kvcached.Daemon.Hardware;
+using Kvcached.Devices;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Console;
+using Command = System.CommandLine.Command;
 
 namespace Kvcached.Daemon.Serve;
 
@@ -32,6 +35,7 @@ internal static class ServeCommand
     private static async Task<int> RunAsync(ParseResult parse, CancellationToken cancellation)
     {
         var settings = new ServeSettings(setting => parse.GetValue(setting.Flag), Environment.GetEnvironmentVariables(), parse.GetValue(Config));
+        var device = settings.ReadDevice();
         var options = settings.ToServerOptions();
         var builder = Host.CreateEmptyApplicationBuilder(null);
 
@@ -54,6 +58,7 @@ internal static class ServeCommand
         // The engine's thread logs: it must not wait for who reads the log.
         builder.Services.Configure<ConsoleLoggerOptions>(console => console.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite);
         builder.Services.AddSingleton(options);
+        builder.Services.AddSingleton(new ServedDevice(device));
         var outcome = new ServeOutcome();
         builder.Services.AddSingleton(outcome);
         builder.Services.AddSingleton<SystemdNotifier>();
@@ -69,7 +74,7 @@ internal static class ServeCommand
             await host.RunAsync(cancellation).ConfigureAwait(false);
             return outcome.HasFailed ? Failed : 0;
         }
-        catch (Exception error) when (error is KvException or Devices.OutOfDeviceMemoryException)
+        catch (Exception error) when (error is KvException or DeviceUnavailableException or OutOfDeviceMemoryException)
         {
             Console.Error.WriteLine(Printable.Escape($"kvcached: serve: {error.Message}"));
             return Failed;
@@ -90,6 +95,9 @@ internal static class ServeCommand
         }
     }
 }
+
+/// <summary>The device whose memory the daemon serves.</summary>
+internal sealed record ServedDevice(DeviceName Name);
 
 /// <summary>How the daemon has ended.</summary>
 internal sealed class ServeOutcome

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Protocol;
 using Kvcached.Server;
 
@@ -15,7 +16,7 @@ internal sealed class ServeSetting
 
     public static readonly ServeSetting Table = new("Table", "--table", "size", "Device memory for block tables (default 4MiB).", "a multiple of 16KiB, 16KiB to 4GiB", "4MiB");
 
-    public static readonly ServeSetting Device = new("Device", "--device", "name", "The device: cpu.", "cpu, which is what this build serves", "cpu");
+    public static readonly ServeSetting Device = new("Device", "--device", "name", "The device: cpu (default), opencl, cuda or auto; see 'kvcached devices'.", DeviceName.Allowed, "cpu");
 
     public static readonly ServeSetting Lease = new("Lease", "--lease", "seconds", "How long a client may hold a step (default 60).", "a number of seconds, 0.1 to 2147483", "60");
 

@@ -1,6 +1,7 @@
 using System.Collections;
 using System.CommandLine;
 using System.Globalization;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Protocol;
 using Kvcached.Server;
 
@@ -54,11 +55,14 @@ internal sealed class ServeSettings
         return ReadSocket(given);
     }
 
+    /// <summary>The device whose memory is served.</summary>
+    /// <exception cref="UsageException">There is no such name.</exception>
+    public DeviceName ReadDevice() => Read<DeviceName>(ServeSetting.Device, DeviceName.Parse);
+
     /// <summary>What the server is to be made of.</summary>
     /// <exception cref="UsageException">A setting is none, or out of range; the message says which, from where, and what it may be.</exception>
     public ServerOptions ToServerOptions()
     {
-        Read<int>(ServeSetting.Device, text => text == "cpu" ? 0 : null);
         var pool = Read<PoolSize>(ServeSetting.Pool, text => PoolSize.Parse(text));
         var options = new ServerOptions
         {

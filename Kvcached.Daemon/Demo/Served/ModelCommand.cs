@@ -1,6 +1,8 @@
 using System.CommandLine;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Daemon.Processes;
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices;
+using Command = System.CommandLine.Command;
 
 namespace Kvcached.Daemon.Demo.Served;
 
@@ -23,7 +25,7 @@ internal static class ModelCommand
     {
         var lines = new StarterLines();
         var task = ModelTask.Parse(lines.Read());
-        using var device = new CpuDevice(new CpuDeviceOptions { Workers = task.Workers, Kernels = Transformer.CpuKernels });
+        using var device = DeviceName.Parse(task.Device)!.Value.Open(Transformer.Kernels, task.Workers);
         var options = new DemoOptions { Text = default, Workload = task.Workload, MaxBatch = task.MaxBatch };
         using var model = new DemoModel(device, task.Shape, task.Requests, options, task.BatchBytes);
         var planned = new ModelMessage { Phase = ModelPhase.Planned, Steps = model.Schedule.Steps.Count, NeededBytes = model.NeededBytes };
@@ -37,7 +39,7 @@ internal static class ModelCommand
     }
 
     /// <summary>The evicting run.</summary>
-    private static RunMonitor Decode(CpuDevice device, DemoModel model, string socket, ModelTask task)
+    private static RunMonitor Decode(ISharingDevice device, DemoModel model, string socket, ModelTask task)
     {
         using var cache = KvCache.ConnectAsync(device, socket, new KvConnectOptions { Tenant = task.Tenant, Name = task.Tenant }).GetAwaiter().GetResult();
         var served = new PagedKvOptions { Pool = default, ColdBytes = 0, IsServed = true, HasWindows = task.HasWindows };

@@ -24,7 +24,10 @@ internal sealed record ModelTask
     /// <summary>Whether its kernels run on contiguous windows.</summary>
     public bool HasWindows { get; init; }
 
-    /// <summary>Threads that run its kernels.</summary>
+    /// <summary>The device that it opens.</summary>
+    public required string Device { get; init; }
+
+    /// <summary>Threads that run its kernels, on the CPU.</summary>
     public required int Workers { get; init; }
 
     /// <summary>Consecutive steps over which managed bytes are counted; 0 for none.</summary>

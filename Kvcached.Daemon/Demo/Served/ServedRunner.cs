@@ -28,7 +28,7 @@ internal sealed class ServedRunner(IReadOnlyList<ModelShape> shapes, DemoOptions
 
         // Room for a cold copy of everything that lives, and for those of an older version that are still read.
         var coldBytes = DemoRunner.RoundUp(neededBytes * 3 / 2);
-        using var daemon = DaemonProcess.Start("--pool", SizeParser.Format(poolBytes), "--cold", SizeParser.Format(coldBytes));
+        using var daemon = DaemonProcess.Start("--device", options.Device.ToString(), "--pool", SizeParser.Format(poolBytes), "--cold", SizeParser.Format(coldBytes));
         var (status, decoding) = Decode(models, daemon, steps);
         Stop(daemon);
         var isIdentical = Verify(models);
@@ -74,6 +74,7 @@ internal sealed class ServedRunner(IReadOnlyList<ModelShape> shapes, DemoOptions
             // A batch and the one before it, of every model, fit together: two fifths of the pool, or a sixth beside windows, which have up to twice the bytes of blocks.
             BatchBytes = (options.HasWindows ? liveBytes / 3 / 6 : liveBytes / 3 * 2 / 5) / shapes.Count,
             HasWindows = options.HasWindows,
+            Device = options.Device.ToString(),
             Workers = Math.Max(1, Environment.ProcessorCount / shapes.Count),
             ManagedWindowSteps = options.ManagedWindowSteps,
         })];
