@@ -89,7 +89,7 @@ public sealed class ServeSettingsTests : IDisposable
     [InlineData("--pool", "8MiB..4MiB", "--pool is '8MiB..4MiB'; it must be a multiple of 2MiB up to 1TiB, or FLOOR..CEILING of two, the floor not above the ceiling")]
     [InlineData("--cold", "1MiB", "--cold is '1MiB'; it must be a multiple of 2MiB, 0 to 1TiB")]
     [InlineData("--table", "0", "--table is '0'; it must be a multiple of 16KiB, 16KiB to 4GiB")]
-    [InlineData("--device", "tpu", "--device is 'tpu'; it must be cpu")]
+    [InlineData("--device", "tpu", "--device is 'tpu'; it must be cpu, opencl, cuda or auto")]
     [InlineData("--lease", "2000000000", "--lease is '2000000000'; it must be a number of seconds, 0.1 to 2147483")]
     [InlineData("--lease", "0", "--lease is '0'; it must be a number of seconds, 0.1 to 2147483")]
     [InlineData("--on-lease", "Kill", "--on-lease is 'Kill'; it must be kill or quarantine")]
@@ -145,6 +145,8 @@ public sealed class ServeSettingsTests : IDisposable
         }
 
         var texts = flags.ToDictionary(flag => flag.Flag, flag => flag.Text);
-        return new ServeSettings(setting => texts.GetValueOrDefault(setting.Flag.Name), variables, json is null ? null : _file).ToServerOptions();
+        var settings = new ServeSettings(setting => texts.GetValueOrDefault(setting.Flag.Name), variables, json is null ? null : _file);
+        settings.ReadDevice();
+        return settings.ToServerOptions();
     }
 }
