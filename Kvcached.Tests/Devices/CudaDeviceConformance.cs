@@ -1,0 +1,65 @@
+using Kvcached.Devices;
+using Kvcached.Devices.Cuda;
+using Xunit;
+using Xunit.Abstractions;
+using Xunit.Sdk;
+
+namespace Kvcached.Tests.Devices;
+
+/// <summary>Whether there is a GPU for tests. None is demanded anywhere: who has none is told what was not run.</summary>
+internal static class CudaTests
+{
+    /// <summary>Why tests that need a GPU are not run; null where they are.</summary>
+    internal static string? Missing { get; } = WhyMissing();
+
+    private static string? WhyMissing()
+    {
+        try
+        {
+            var devices = CudaDevice.List();
+            return devices.Any(device => device.Unusable is null) ? null : "Not run: " + string.Join("; ", devices.Select(device => device.Unusable));
+        }
+        catch (DeviceUnavailableException error)
+        {
+            return "Not run: " + error.Message;
+        }
+    }
+}
+
+/// <summary>A test that needs a GPU, and is skipped where there is none.</summary>
+public sealed class CudaFactAttribute : FactAttribute
+{
+    public CudaFactAttribute() => Skip = CudaTests.Missing;
+}
+
+/// <summary>Leaves out the tests of a suite that is another's where there is no GPU: those that are skipped stay, and say so.</summary>
+public sealed class CudaSuite : ITestCaseOrderer
+{
+    internal const string Name = "Kvcached.Tests.Devices.CudaSuite";
+    internal const string Assembly = "Kvcached.Tests";
+
+    public IEnumerable<TTestCase> OrderTestCases<TTestCase>(IEnumerable<TTestCase> testCases)
+        where TTestCase : ITestCase =>
+        CudaTests.Missing is null ? testCases : testCases.Where(c => c.SkipReason is not null);
+}
+
+internal sealed class CudaDeviceFixture : DeviceFixture
+{
+    public override CudaDevice Device { get; } = new(new CudaDeviceOptions { Kernels = GpuTestKernels.All });
+
+    public override bool Reach(TimelinePoint point, TimeSpan timeout) => point.Timeline.WaitOnHost(point.Value, timeout);
+}
+
+/// <summary>The suite on a GPU.</summary>
+[TestCaseOrderer(CudaSuite.Name, CudaSuite.Assembly)]
+public sealed class CudaDeviceConformance : DeviceConformance
+{
+    [CudaFact]
+    public void The_suite_runs_on_a_GPU()
+    {
+        using var fixture = CreateFixture();
+        Assert.StartsWith("cuda:0", fixture.Device.Name, StringComparison.Ordinal);
+    }
+
+    protected override DeviceFixture CreateFixture() => new CudaDeviceFixture();
+}
