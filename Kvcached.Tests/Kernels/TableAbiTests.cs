@@ -9,6 +9,9 @@ namespace Kvcached.Tests.Kernels;
 /// <summary>The table ABI: byte layouts, and the lookup helpers against the golden vectors that every binding must meet.</summary>
 public class TableAbiTests
 {
+    /// <summary>Vectors of the file.</summary>
+    internal static int GoldenVectorCount => GoldenVector.Read().Count;
+
     [Fact]
     public void A_view_is_laid_out_as_the_diagram_says()
     {
