@@ -84,8 +84,9 @@ public sealed partial class NativeAbiTests(ITestOutputHelper output) : IDisposab
         }
 
         Write("kvcached.h");
+        File.WriteAllText(Path.Combine(_folder, "alone.cu"), "#include \"kvcached.h\"\n");
         string[] options = ["-x", "cuda", "-nocudainc", "-nocudalib", "--cuda-device-only", "--cuda-gpu-arch=sm_80", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"];
-        OutsideTool.Run(_folder, "clang-19", [.. options, "kvcached.h"]);
+        OutsideTool.Run(_folder, "clang-19", [.. options, "alone.cu"]);
     }
 
     [Fact]
