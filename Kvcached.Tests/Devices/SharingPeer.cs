@@ -3,12 +3,14 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
+using Kvcached.Devices.OpenCl;
 using Microsoft.Win32.SafeHandles;
 
 namespace Kvcached.Tests.Devices;
 
-/// <summary>The second process of <see cref="SharingProcessTests"/>: a client that is handed two areas of memory, one to read and one to write.</summary>
+/// <summary>The second process of <see cref="SharingProcesses"/>: a client that is handed two areas of memory, one to read and one to write.</summary>
 internal static unsafe class SharingPeer
 {
     /// <summary>The command of the program that it is.</summary>
@@ -23,6 +25,12 @@ internal static unsafe class SharingPeer
     /// <summary>Waits, by queue and host, for what never comes.</summary>
     internal const string WaitForEver = "wait-for-ever";
 
+    /// <summary>Kinds of devices.</summary>
+    internal const string Cpu = "cpu";
+
+    /// <inheritdoc cref="Cpu"/>
+    internal const string OpenCl = "opencl";
+
     internal const int Rounds = 200;
     internal const int AreaBytes = 8192;
 
@@ -34,7 +42,10 @@ internal static unsafe class SharingPeer
 
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(30);
 
-    internal static int Run(string scenario, string path)
+    /// <summary>A device that shares memory with other processes.</summary>
+    internal static MappedDevice Open(string kind) => kind == OpenCl ? new OpenClDevice() : new CpuDevice(new CpuDeviceOptions { Workers = 1 });
+
+    internal static int Run(string scenario, string path, string deviceKind)
     {
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         socket.Connect(new UnixDomainSocketEndPoint(path));
@@ -49,7 +60,7 @@ internal static unsafe class SharingPeer
             return TryToWrite(areas[0]!);
         }
 
-        using var device = new CpuDevice(new CpuDeviceOptions { Workers = 1 });
+        using var device = Open(deviceKind);
         var read = device.Import(areas[0]!, AreaBytes, MemoryKind.Host, SharedAccess.ReadOnlyForOthers, "to read");
         var write = device.Import(areas[1]!, AreaBytes, MemoryKind.Host, SharedAccess.ReadWriteForOthers, "to write");
         var (theirs, mine) = (device.ImportTimeline(read, TimelineOffset, "theirs"), device.ImportTimeline(write, TimelineOffset, "mine"));
@@ -57,7 +68,7 @@ internal static unsafe class SharingPeer
     }
 
     /// <summary>Word n comes in what may be read once their timeline is at n; the same goes back, and then mine is at n.</summary>
-    private static int Pass(CpuDevice device, DeviceMemory read, DeviceMemory write, DeviceTimeline theirs, DeviceTimeline mine)
+    private static int Pass(MappedDevice device, DeviceMemory read, DeviceMemory write, DeviceTimeline theirs, DeviceTimeline mine)
     {
         var (queue, commands) = (device.CreateQueue("passes"), new CommandList());
         for (var n = 1ul; n <= Rounds; n++)
@@ -71,7 +82,7 @@ internal static unsafe class SharingPeer
         return mine.WaitOnHost(Rounds, _patience) ? 0 : 1;
     }
 
-    private static int Wait(CpuDevice device, DeviceTimeline theirs, DeviceTimeline mine)
+    private static int Wait(MappedDevice device, DeviceTimeline theirs, DeviceTimeline mine)
     {
         device.CreateQueue("waits").Submit([new WaitPoint(theirs, 2)], new CommandList(), new TimelinePoint(mine, 2));
         mine.Signal(1);

@@ -41,6 +41,9 @@ internal sealed unsafe class NativeArray<T> : IDisposable
     /// <summary>Where kernels find it.</summary>
     internal ulong Address { get; }
 
+    /// <summary>Where the host finds it.</summary>
+    internal T* Pointer => _memory;
+
     internal Span<T> Span => new(_memory, _length);
 
     internal Span<byte> Bytes => MemoryMarshal.AsBytes(Span);

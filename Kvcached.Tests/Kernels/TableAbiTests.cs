@@ -92,7 +92,7 @@ public class TableAbiTests
     }
 
     /// <summary>A line of <c>golden-vectors.txt</c>; its head names the columns.</summary>
-    private sealed record GoldenVector(SequenceView View, KvShape Shape, int Token, int Layer, int Plane, int Head, uint EntryIndex, uint Entry, ulong Offset)
+    internal sealed record GoldenVector(SequenceView View, KvShape Shape, int Token, int Layer, int Plane, int Head, uint EntryIndex, uint Entry, ulong Offset)
     {
         internal static List<GoldenVector> Read() =>
         [

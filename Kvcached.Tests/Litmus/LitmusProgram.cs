@@ -16,9 +16,10 @@ peer.SetAction(result => LitmusPeer.Run(result.GetValue(name)!, result.GetValue(
 
 var scenario = new Argument<string>("scenario");
 var socket = new Argument<string>("socket");
-var sharing = new Command(SharingPeer.Command) { scenario, socket };
+var device = new Argument<string>("device");
+var sharing = new Command(SharingPeer.Command) { scenario, socket, device };
 sharing.Hidden = true;
-sharing.SetAction(result => SharingPeer.Run(result.GetValue(scenario)!, result.GetValue(socket)!));
+sharing.SetAction(result => SharingPeer.Run(result.GetValue(scenario)!, result.GetValue(socket)!, result.GetValue(device)!));
 
 var parse = new RootCommand("Long runs of Kvcached's tests.") { soak, peer, sharing }.Parse(args);
 foreach (var error in parse.Errors)

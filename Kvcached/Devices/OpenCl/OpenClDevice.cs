@@ -113,7 +113,7 @@ public sealed unsafe class OpenClDevice : MappedDevice
         return queue;
     }
 
-    /// <summary>Makes a memory object.</summary>
+    /// <summary>Makes a memory object of whole pages.</summary>
     /// <exception cref="OutOfDeviceMemoryException">The device has not got that much, at once or at all.</exception>
     internal OpenClBuffer CreateBuffer(long bytes, ulong flags, SharedMapping? mapping, string label)
     {
@@ -123,7 +123,7 @@ public sealed unsafe class OpenClDevice : MappedDevice
         }
 
         int code;
-        var buffer = Cl.CreateBuffer(NativeContext, flags, (nuint)bytes, mapping is null ? null : (void*)mapping.Address, &code);
+        var buffer = Cl.CreateBuffer(NativeContext, flags, (nuint)SharedMapping.RoundToPages(bytes), mapping is null ? null : (void*)mapping.Address, &code);
         return code switch
         {
             Cl.Success => new OpenClBuffer(buffer, mapping),
@@ -160,7 +160,7 @@ public sealed unsafe class OpenClDevice : MappedDevice
         }
 
         ThrowIfShared(access, bytes, label);
-        var buffer = CreateBuffer(SharedMapping.RoundToPages(bytes), Cl.MemReadWrite, mapping: null, label);
+        var buffer = CreateBuffer(bytes, Cl.MemReadWrite, mapping: null, label);
         var address = _nextOwnAddress;
         _nextOwnAddress += (ulong)SharedMapping.RoundToPages(bytes);
         var memory = new OpenClDeviceMemory(this, buffer, address, label, bytes);
@@ -177,7 +177,7 @@ public sealed unsafe class OpenClDevice : MappedDevice
             if (UsesHostMemory)
             {
                 var isReadOnly = isImported && access == SharedAccess.ReadOnlyForOthers;
-                buffer = CreateBuffer(mapping.Bytes, Cl.MemUseHostPtr | (isReadOnly ? Cl.MemReadOnly : Cl.MemReadWrite), mapping, label);
+                buffer = CreateBuffer(bytes, Cl.MemUseHostPtr | (isReadOnly ? Cl.MemReadOnly : Cl.MemReadWrite), mapping, label);
             }
             else if (kind == MemoryKind.Device)
             {

@@ -2,21 +2,35 @@ using System.Diagnostics;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 using Xunit;
 
 namespace Kvcached.Tests.Devices;
 
+/// <summary>The suite on cpu devices.</summary>
+public sealed class CpuSharingProcesses() : SharingProcesses(SharingPeer.Cpu);
+
+/// <summary>The suite on OpenCL devices that use the host's memory.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OpenClSharingProcesses() : SharingProcesses(SharingPeer.OpenCl)
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>Memory and timelines of two processes: this one makes them and hands them over, a second one (<see cref="SharingPeer"/>) uses them.</summary>
-public sealed class SharingProcessTests : IDisposable
+public abstract class SharingProcesses : IDisposable
 {
     private const int Kill = 9;
     private const ulong Poison = 1ul << 40;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(20);
 
-    private readonly CpuDevice _device = new(new CpuDeviceOptions { Workers = 1 });
+    private readonly string _kind;
+    private readonly MappedDevice _device;
     private readonly CommandList _commands = new();
     private readonly DeviceMemory _read;
     private readonly DeviceMemory _written;
@@ -24,8 +38,9 @@ public sealed class SharingProcessTests : IDisposable
     private readonly DeviceTimeline _theirs;
     private Process? _peer;
 
-    public SharingProcessTests()
+    private protected SharingProcesses(string kind)
     {
+        (_kind, _device) = (kind, SharingPeer.Open(kind));
         _read = _device.Allocate(SharingPeer.AreaBytes, MemoryKind.Host, "for the peer to read", SharedAccess.ReadOnlyForOthers);
         _written = _device.Allocate(SharingPeer.AreaBytes, MemoryKind.Host, "for the peer to write", SharedAccess.ReadWriteForOthers);
         _mine = _device.CreateTimeline(_read, SharingPeer.TimelineOffset, 0, "mine");
@@ -41,6 +56,7 @@ public sealed class SharingProcessTests : IDisposable
         }
 
         _peer?.Dispose();
+        GC.SuppressFinalize(this);
     }
 
     [Fact]
@@ -119,7 +135,7 @@ public sealed class SharingProcessTests : IDisposable
         using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(new UnixDomainSocketEndPoint(path));
         listener.Listen();
-        _peer = SecondProcess.Start(SharingPeer.Command, scenario, path);
+        _peer = SecondProcess.Start(SharingPeer.Command, scenario, path, _kind);
         Assert.True(listener.Poll(Patience, SelectMode.SelectRead));
         using var socket = listener.Accept();
         File.Delete(path);
