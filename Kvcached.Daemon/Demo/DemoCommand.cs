@@ -5,6 +5,7 @@ using Kvcached.Daemon.Demo.Served;
 using Kvcached.Daemon.Hardware;
 using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
+using Kvcached.Devices.OpenCl;
 using Spectre.Console;
 using Command = System.CommandLine.Command;
 
@@ -67,10 +68,14 @@ internal static class DemoCommand
         {
             return run();
         }
-        catch (Exception error) when (error is DemoFailedException or DaemonFailedException or KvException or DeviceLostException or DeviceUnavailableException or OutOfDeviceMemoryException or TimeoutException)
+        catch (Exception error) when (error is DemoFailedException or DaemonFailedException or KvException or DeviceLostException or OutOfDeviceMemoryException or TimeoutException)
         {
             Console.Error.WriteLine($"kvcached: demo: {error.Message}");
             return Failed;
+        }
+        catch (Exception error) when (error is DeviceUnavailableException or OpenClBuildException)
+        {
+            throw new UsageException($"demo: {error.Message}", error);
         }
     }
 
@@ -121,7 +126,7 @@ internal static class DemoCommand
 
     private static int RunServed(int processes, DemoOptions options, bool json)
     {
-        var report = Show(json, display => new ServedRunner([.. ModelShape.Variants.Take(processes)], options, display).Run());
+        var report = Show(json, display => new ServedRunner([.. ModelShape.Variants.Take(processes)], options with { Device = options.Device.Resolve() }, display).Run());
         return Report(report.ToJson(), report.Failures());
     }
 

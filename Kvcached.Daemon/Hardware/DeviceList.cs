@@ -19,53 +19,40 @@ internal static class DeviceList
     public static IReadOnlyList<ListedDevice> Find() =>
     [
         new("cpu", $"{Environment.ProcessorCount} processors", null, null),
-        .. Those("opencl", OpenClDevice.List, Describe),
-        .. Those("cuda", CudaDevice.List, Describe),
+        .. OpenClDevice.List().Select(Describe),
+        .. FindCuda(),
     ];
 
-    /// <summary>The GPU that <c>auto</c> is: of CUDA, else of OpenCL; the CPU where there is none that can be used.</summary>
+    /// <summary>The GPU that <c>auto</c> is: of CUDA, else of OpenCL; the CPU where there is none that can be used. OpenCL on a CPU is slower than the cpu device.</summary>
     public static DeviceName FirstGpu()
     {
-        var cuda = IndexOf(CudaDevice.List, device => device.Unusable is null);
-        if (cuda >= 0)
+        var cuda = FindCuda().FirstOrDefault(device => device.Unusable is null);
+        if (cuda is not null)
         {
-            return new DeviceName(DeviceApi.Cuda, cuda);
+            return DeviceName.Parse(cuda.Name)!.Value;
         }
 
-        // OpenCL on a CPU is slower than the cpu device.
-        var openCl = IndexOf(OpenClDevice.List, device => device.Unusable is null && !device.IsCpu);
+        var openCl = OpenClDevice.List().ToList().FindIndex(device => device.Unusable is null && !device.IsCpu);
         return openCl >= 0 ? new DeviceName(DeviceApi.OpenCl, openCl) : DeviceName.Cpu;
     }
 
     private static ListedDevice Describe(OpenClDeviceInfo device, int index) =>
-        new(Named("opencl", index), $"{device.Name}, {device.ComputeUnits} compute units, {device.Version}, of {device.Platform}", device.Bytes, device.Unusable);
+        new(Named("opencl", index), device.Bytes == 0 ? device.Name : $"{device.Name}, {device.ComputeUnits} compute units, {device.Version}, of {device.Platform}", device.Bytes == 0 ? null : device.Bytes, device.Unusable);
 
     private static ListedDevice Describe(CudaDeviceInfo device, int index) =>
         new(Named("cuda", index), $"{device.Name}, {device.ComputeUnits} multiprocessors, compute capability {device.ComputeCapability / 10}.{device.ComputeCapability % 10}", device.Bytes, device.Unusable);
 
     private static string Named(string api, int index) => string.Create(CultureInfo.InvariantCulture, $"{api}:{index}");
 
-    private static IEnumerable<ListedDevice> Those<T>(string api, Func<IReadOnlyList<T>> list, Func<T, int, ListedDevice> describe)
+    private static IEnumerable<ListedDevice> FindCuda()
     {
         try
         {
-            return list().Select(describe);
+            return CudaDevice.List().Select(Describe);
         }
         catch (DeviceUnavailableException error)
         {
-            return [new ListedDevice(api, "none", null, error.Message)];
-        }
-    }
-
-    private static int IndexOf<T>(Func<IReadOnlyList<T>> list, Predicate<T> isIt)
-    {
-        try
-        {
-            return list().ToList().FindIndex(isIt);
-        }
-        catch (DeviceUnavailableException)
-        {
-            return -1;
+            return [new ListedDevice("cuda", "none", null, error.Message)];
         }
     }
 }

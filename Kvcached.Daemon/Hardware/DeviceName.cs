@@ -70,15 +70,31 @@ internal readonly record struct DeviceName(DeviceApi Api, int? Number)
         };
     }
 
+    /// <summary>The device itself where the name leaves a choice, for processes that are all to open the same.</summary>
+    /// <exception cref="DeviceUnavailableException">It cannot be used; the message says what to do.</exception>
+    public DeviceName Resolve()
+    {
+        if (Api is DeviceApi.Cpu or DeviceApi.Auto)
+        {
+            return Api == DeviceApi.Auto ? DeviceList.FirstGpu() : Cpu;
+        }
+
+        var (api, number) = (this with { Number = null }, Number);
+        var those = DeviceList.Find().Where(device => device.Name == $"{api}" || device.Name.StartsWith($"{api}:", StringComparison.Ordinal)).ToList();
+        var wanted = number is { } one ? those.Find(device => device.Name == $"{api}:{one}") : those.Find(device => device.Unusable is null) ?? those[0];
+        return wanted is null ? throw new DeviceUnavailableException($"There is no {this}; there are {string.Join(", ", those.Select(device => device.Name))} ('kvcached devices').")
+            : wanted.Unusable is { } why ? throw new DeviceUnavailableException($"{this} cannot be used: {why}")
+            : Parse(wanted.Name)!.Value;
+    }
+
     /// <summary>Opens the device.</summary>
     /// <param name="kernels">Kernels beside those that every device has.</param>
     /// <param name="workers">Threads of a cpu device; null for all processors.</param>
     /// <exception cref="DeviceUnavailableException">It cannot be used; the message says what to do.</exception>
-    public MappedDevice Open(DeviceKernels kernels, int? workers = null) => Api switch
+    public MappedDevice Open(DeviceKernels kernels, int? workers = null) => Resolve() switch
     {
-        DeviceApi.OpenCl => new OpenClDevice(OpenClOptions(kernels)),
-        DeviceApi.Cuda => new CudaDevice(new CudaDeviceOptions { Ordinal = Number ?? 0, Kernels = kernels.Gpu }),
-        DeviceApi.Auto => DeviceList.FirstGpu().Open(kernels, workers),
+        (DeviceApi.OpenCl, var number) => new OpenClDevice(OpenClOptions(kernels, OpenClDevice.List()[number ?? 0])),
+        (DeviceApi.Cuda, var number) => new CudaDevice(new CudaDeviceOptions { Ordinal = number ?? 0, Kernels = kernels.Gpu }),
         _ => new CpuDevice(workers is { } count ? new CpuDeviceOptions { Workers = count, Kernels = kernels.Cpu } : new CpuDeviceOptions { Kernels = kernels.Cpu }),
     };
 
@@ -92,23 +108,12 @@ internal readonly record struct DeviceName(DeviceApi Api, int? Number)
         _ => "cpu",
     };
 
-    private OpenClDeviceOptions OpenClOptions(DeviceKernels kernels)
+    private static OpenClDeviceOptions OpenClOptions(DeviceKernels kernels, OpenClDeviceInfo device) => new()
     {
-        var options = new OpenClDeviceOptions { Kernels = kernels.Gpu };
-        if (Number is not { } number)
-        {
-            return options;
-        }
-
-        var devices = OpenClDevice.List();
-        if (number >= devices.Count)
-        {
-            throw new DeviceUnavailableException($"There is no opencl:{number}; there are {devices.Count} OpenCL devices, numbered from 0 ('kvcached devices').");
-        }
-
-        var device = devices[number];
-        return options with { Platform = device.PlatformNumber.ToString(CultureInfo.InvariantCulture), Device = device.Number.ToString(CultureInfo.InvariantCulture) };
-    }
+        Kernels = kernels.Gpu,
+        Platform = device.PlatformNumber.ToString(CultureInfo.InvariantCulture),
+        Device = device.Number.ToString(CultureInfo.InvariantCulture),
+    };
 }
 
 /// <summary>Kernels for either kind of device.</summary>

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Kvcached.Daemon.Hardware;
 using Kvcached.Devices;
+using Kvcached.Devices.OpenCl;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -74,7 +75,7 @@ internal static class ServeCommand
             await host.RunAsync(cancellation).ConfigureAwait(false);
             return outcome.HasFailed ? Failed : 0;
         }
-        catch (Exception error) when (error is KvException or DeviceUnavailableException or OutOfDeviceMemoryException)
+        catch (Exception error) when (error is KvException or DeviceUnavailableException or OpenClBuildException or OutOfDeviceMemoryException)
         {
             Console.Error.WriteLine(Printable.Escape($"kvcached: serve: {error.Message}"));
             return Failed;
