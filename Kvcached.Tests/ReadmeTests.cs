@@ -86,7 +86,7 @@ public sealed partial class ReadmeTests
         var devices = rows[0][1..];
         Assert.Equal(["`cpu`", "`sim`", "`opencl`", "`cuda`"], devices);
         var built = typeof(IDevice).Assembly.GetExportedTypes()
-            .Where(type => type.IsClass && type.IsAssignableTo(typeof(IDevice)) && type != typeof(WaitDroppingDevice))
+            .Where(type => type is { IsClass: true, IsAbstract: false } && type.IsAssignableTo(typeof(IDevice)) && type != typeof(WaitDroppingDevice))
             .Select(type => type.Name);
         var working = devices.Where((_, column) => rows[2..].Any(row => row[column + 1] is not ("" or "–" or "not built"))).Select(device => device.Trim('`') + "Device");
         Assert.Equal(built.Order(), working.Order(), StringComparer.OrdinalIgnoreCase);

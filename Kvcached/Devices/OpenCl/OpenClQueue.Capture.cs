@@ -76,17 +76,27 @@ internal sealed unsafe partial class OpenClQueue
     {
         var blob = new ReadOnlySpan<byte>(record.Payload, (int)record.Length);
         var launch = kernel.Kernel.Plan(blob, _device.ComputeUnits);
-        record.Kernel = kernel.FirstFunction + launch.EntryPoint;
+        if ((uint)launch.EntryPoint >= (uint)kernel.Kernel.EntryPoints.Length)
+        {
+            throw new InvalidOperationException($"The plan of the kernel {kernel.Name} chose entry point {launch.EntryPoint} of {kernel.Kernel.EntryPoints.Length}.");
+        }
+
         var addresses = kernel.Kernel.Addresses;
+        record.Kernel = kernel.FirstFunction + launch.EntryPoint;
         *(LaunchShape*)record.More = new LaunchShape
         {
-            Function = launch.IsEmpty ? -1 : record.Kernel,
+            Function = launch.IsEmpty ? LaunchShape.None : record.Kernel,
             GroupSize = launch.GroupSize,
             GroupsX = launch.GroupsX,
             GroupsY = launch.GroupsY,
             GroupsZ = launch.GroupsZ,
             Addresses = addresses.Length,
         };
+        if (launch.IsEmpty)
+        {
+            return;
+        }
+
         var memories = (KernelMemory*)(record.More + LaunchShape.Bytes);
         for (var i = 0; i < addresses.Length; i++)
         {

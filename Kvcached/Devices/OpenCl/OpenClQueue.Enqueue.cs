@@ -35,7 +35,7 @@ internal sealed unsafe partial class OpenClQueue
                 break;
             case CommandKind.Launch:
                 var shape = (LaunchShape*)command.More;
-                if (shape->Function >= 0)
+                if (shape->Function != LaunchShape.None)
                 {
                     Launch(in *shape, command.Payload, command.Length, (KernelMemory*)(shape + 1));
                 }

@@ -21,7 +21,10 @@ internal struct LaunchShape
 {
     internal const int Bytes = 32;
 
-    /// <summary>Among the device's functions; −1: nothing to do.</summary>
+    /// <summary>Nothing to do.</summary>
+    internal const int None = -1;
+
+    /// <summary>Among the device's functions, or <see cref="None"/>.</summary>
     internal int Function;
 
     internal uint GroupSize;
