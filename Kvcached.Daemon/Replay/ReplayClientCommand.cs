@@ -1,7 +1,7 @@
 using System.CommandLine;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
-using Kvcached.Devices.Cpu;
 
 namespace Kvcached.Daemon.Replay;
 
@@ -23,7 +23,7 @@ internal static class ReplayClientCommand
         {
             var task = ReplayTask.Parse(new StarterLines().Read());
             var plan = ReplayPlan.CreatePart(task.Options, ReplayCommand.ReadRequests(task.Options), task.Part);
-            using var device = new CpuDevice(new CpuDeviceOptions { Workers = Math.Max(1, Environment.ProcessorCount / task.Options.Processes) });
+            using var device = DeviceName.Parse(task.Options.Device)!.Value.Open(DeviceKernels.None, Math.Max(1, Environment.ProcessorCount / task.Options.Processes));
             var name = $"replay-{task.Part + 1}";
             var cache = KvCache.ConnectAsync(device, task.Socket, new KvConnectOptions { Tenant = name, Name = name }).GetAwaiter().GetResult();
             using var run = new ReplayRun(cache, plan, task.Options);

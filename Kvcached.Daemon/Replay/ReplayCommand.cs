@@ -1,8 +1,9 @@
 using System.CommandLine;
 using System.Diagnostics;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
-using Kvcached.Devices.Cpu;
+using Kvcached.Devices.OpenCl;
 using Spectre.Console;
 
 namespace Kvcached.Daemon.Replay;
@@ -22,6 +23,7 @@ internal static class ReplayCommand
     private static readonly Option<int> Seed = new("--seed") { Description = "Seed of the generated workload and of the truncations.", HelpName = "n", DefaultValueFactory = _ => 1 };
     private static readonly Option<bool> FlipBit = new("--flip-bit") { Description = "Flip one bit of cold memory: the run must notice, and exits 1." };
     private static readonly Option<int> Processes = new("--processes") { Description = $"Deal the requests out to this many client processes of one daemon (1 to {ReplayOptions.MaxProcesses}). Not with --flip-bit.", HelpName = "n" };
+    private static readonly Option<DeviceName> Device = DeviceName.Option("Run on this device: cpu (default), opencl, cuda or auto; see 'kvcached devices'.");
     private static readonly Option<bool> Json = new("--json") { Description = "Write nothing but the JSON line to standard output." };
 
     /// <summary>The command.</summary>
@@ -29,7 +31,7 @@ internal static class ReplayCommand
     {
         var command = new System.CommandLine.Command("replay", "Replays a request trace on a pool that is too small for it, and verifies every byte that its steps read.")
         {
-            Trace, Requests, Pool, Cold, Layout, Speed, Active, Seed, FlipBit, Processes, Json,
+            Trace, Device, Requests, Pool, Cold, Layout, Speed, Active, Seed, FlipBit, Processes, Json,
         };
         command.SetAction(parse => Execute(ReadOptions(parse), parse.GetValue(Json), Console.Out, Console.Error));
         return command;
@@ -44,12 +46,13 @@ internal static class ReplayCommand
         options.Validate();
         try
         {
+            options = options with { Device = DeviceName.Parse(options.Device)!.Value.Resolve().ToString() };
             var requests = ReadRequests(options);
             var report = options.Processes > 0 ? RunServed(options, requests) : RunEmbedded(options, requests);
             report = report with { ElapsedSeconds = Math.Round(Stopwatch.GetElapsedTime(started).TotalSeconds, 3) };
             return Conclude(options, json, report, output, errors);
         }
-        catch (Exception error) when (error is TraceException or KvException or OutOfDeviceMemoryException)
+        catch (Exception error) when (error is TraceException or KvException or DeviceUnavailableException or OpenClBuildException or OutOfDeviceMemoryException)
         {
             throw new UsageException($"replay: {error.Message}", error);
         }
@@ -63,7 +66,7 @@ internal static class ReplayCommand
     private static ReplayReport RunEmbedded(ReplayOptions options, TraceRequest[] requests)
     {
         var plan = ReplayPlan.Create(options, requests);
-        using var device = new ColdMemoryTap(new CpuDevice());
+        using var device = new ColdMemoryTap(DeviceName.Parse(options.Device)!.Value.Open(DeviceKernels.None));
         using var run = new ReplayRun(device, plan, options);
         return WithProgress(plan.Requests.Length, plan.Active, plan.TotalTokens, run.Run);
     }
@@ -84,6 +87,7 @@ internal static class ReplayCommand
         return new ReplayOptions
         {
             TracePath = parse.GetValue(Trace),
+            Device = parse.GetValue(Device).ToString(),
             Requests = ReadCount(parse, Requests, ReplayOptions.MaxRequests),
             Pool = parse.GetValue(Pool) ?? ReplayOptions.DefaultPool,
             ColdBytes = ReadCold(parse.GetValue(Cold)),

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Kvcached.Daemon.Hardware;
 
 namespace Kvcached.Daemon.Replay;
 
@@ -25,6 +26,9 @@ internal sealed record ReplayOptions
 
     /// <summary>Pool where none is given.</summary>
     public static readonly PoolSize DefaultPool = PoolSize.Fixed(128L << 20);
+
+    /// <summary>Name of the device that it runs on.</summary>
+    public string Device { get; init; } = DeviceName.Cpu.ToString();
 
     /// <summary>The trace; null for a generated workload.</summary>
     public string? TracePath { get; init; }

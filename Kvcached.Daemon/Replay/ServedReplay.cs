@@ -33,7 +33,7 @@ internal sealed class ServedReplay
     {
         var coldBytes = _options.ColdBytes > 0 ? _options.ColdBytes : Math.Min(_plans.Sum(plan => plan.ColdBytes), ReplayOptions.MaxBytes);
         using var daemon = DaemonProcess.Start(
-            "--pool", $"{_options.Pool}", "--cold", SizeParser.Format(coldBytes), "--table", SizeParser.Format(_plans.Sum(plan => plan.TableBytes)));
+            "--device", _options.Device, "--pool", $"{_options.Pool}", "--cold", SizeParser.Format(coldBytes), "--table", SizeParser.Format(_plans.Sum(plan => plan.TableBytes)));
         var clients = new List<Process>();
         try
         {
