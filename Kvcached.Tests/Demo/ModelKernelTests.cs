@@ -1,27 +1,48 @@
 using Kvcached.Daemon.Demo.Kernels;
 using Kvcached.Kernels;
+using Kvcached.Tests.Devices;
 using Kvcached.Tests.Kernels;
 using Xunit;
 
 namespace Kvcached.Tests.Demo;
 
-public class ModelKernelTests
+/// <summary>The suite on the cpu kernels.</summary>
+public sealed class CpuModelKernels() : ModelKernels(new CpuMachine());
+
+/// <summary>The suite on an OpenCL device.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OpenClModelKernels() : ModelKernels(new OpenClMachine())
 {
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
+/// <summary>The demo's kernels, matrix multiplication aside.</summary>
+public abstract class ModelKernels(KernelMachine machine) : IDisposable
+{
+    public void Dispose()
+    {
+        machine.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
     private const double Tolerance = 2e-6;
 
     [Fact]
     public void Step_rows_lists_the_new_tokens_of_each_view_and_marks_what_a_refused_view_leaves()
     {
-        using var views = new NativeArray<SequenceView>(
+        using var views = machine.Array<SequenceView>(
         [
             new() { TokenCount = 7, NewTokens = 3, BlockCount = 1 },
             new() { Flags = ViewFlags.Refused },
             new() { TokenCount = 1, NewTokens = 1, BlockCount = 1 },
         ]);
-        using var requests = new NativeArray<int>([40, 41, 42]);
-        using var rows = new NativeArray<RowInfo>(6);
-        using var starts = new NativeArray<uint>(3);
-        CpuKernelRun.Of(StepRows.Kernel, new StepRowsArguments
+        using var requests = machine.Array<int>([40, 41, 42]);
+        using var rows = machine.Array<RowInfo>(6);
+        using var starts = machine.Array<uint>(3);
+        machine.Run(StepRows.Name, new StepRowsArguments
         {
             Views = views.Address,
             Requests = requests.Address,
@@ -37,12 +58,12 @@ public class ModelKernelTests
     [Fact]
     public void Embed_looks_up_each_rows_token_and_clears_rows_without_one()
     {
-        using var rows = new NativeArray<RowInfo>([new() { Request = 1, Position = 2 }, new() { Request = -1 }, new() { Request = 0, Position = 0 }]);
-        using var tokens = new NativeArray<int>([3, 0, 0, 0, 0, 0, 1, 0]);
-        using var table = new NativeArray<float>([.. Enumerable.Range(0, 4 * 16).Select(i => (float)i)]);
-        using var output = new NativeArray<float>(3 * 16);
+        using var rows = machine.Array<RowInfo>([new() { Request = 1, Position = 2 }, new() { Request = -1 }, new() { Request = 0, Position = 0 }]);
+        using var tokens = machine.Array<int>([3, 0, 0, 0, 0, 0, 1, 0]);
+        using var table = machine.Array<float>([.. Enumerable.Range(0, 4 * 16).Select(i => (float)i)]);
+        using var output = machine.Array<float>(3 * 16);
         output.Span.Fill(float.NaN);
-        CpuKernelRun.Of(Embed.Kernel, new EmbedArguments
+        machine.Run(Embed.Name, new EmbedArguments
         {
             RowInfos = rows.Address,
             Tokens = tokens.Address,
@@ -63,8 +84,8 @@ public class ModelKernelTests
         const int rows = 3, hidden = 96;
         using var input = Noise(rows * hidden, seed: 1);
         using var gain = Noise(hidden, seed: 2);
-        using var output = new NativeArray<float>(rows * hidden);
-        CpuKernelRun.Of(RmsNorm.Kernel, new RmsNormArguments { Input = input.Address, Gain = gain.Address, Output = output.Address, Rows = rows, Hidden = hidden });
+        using var output = machine.Array<float>(rows * hidden);
+        machine.Run(RmsNorm.Name, new RmsNormArguments { Input = input.Address, Gain = gain.Address, Output = output.Address, Rows = rows, Hidden = hidden });
         for (var row = 0; row < rows; row++)
         {
             var x = input.Span.Slice(row * hidden, hidden).ToArray();
@@ -80,12 +101,12 @@ public class ModelKernelTests
     public void Rope_turns_each_pair_by_position_and_frequency()
     {
         const int heads = 2, headDim = 64, positions = 50;
-        using var rows = new NativeArray<RowInfo>([new() { Position = 49 }, new() { Position = 0 }, new() { Position = 7 }]);
-        using var table = new NativeArray<float>(positions * headDim);
+        using var rows = machine.Array<RowInfo>([new() { Position = 49 }, new() { Position = 0 }, new() { Position = 7 }]);
+        using var table = machine.Array<float>(positions * headDim);
         Rope.FillTable(table.Span, positions, headDim);
         using var values = Noise(3 * heads * headDim, seed: 3);
         var before = values.Span.ToArray();
-        CpuKernelRun.Of(Rope.Kernel, new RopeArguments { RowInfos = rows.Address, Table = table.Address, Heads = values.Address, Rows = 3, HeadCount = heads, HeadDim = headDim });
+        machine.Run(Rope.Name, new RopeArguments { RowInfos = rows.Address, Table = table.Address, Heads = values.Address, Rows = 3, HeadCount = heads, HeadDim = headDim });
         for (var i = 0; i < before.Length; i++)
         {
             var (row, index) = (i / (heads * headDim), i % headDim);
@@ -102,8 +123,8 @@ public class ModelKernelTests
     {
         const int rows = 2, columns = 48;
         using var input = Noise(rows * 2 * columns, seed: 4, scale: 20);
-        using var output = new NativeArray<float>(rows * columns);
-        CpuKernelRun.Of(SwiGlu.Kernel, new SwiGluArguments { Input = input.Address, Output = output.Address, Rows = rows, Columns = columns });
+        using var output = machine.Array<float>(rows * columns);
+        machine.Run(SwiGlu.Name, new SwiGluArguments { Input = input.Address, Output = output.Address, Rows = rows, Columns = columns });
         for (var row = 0; row < rows; row++)
         {
             for (var i = 0; i < columns; i++)
@@ -119,12 +140,12 @@ public class ModelKernelTests
     public void Sample_takes_the_first_largest_logit_records_it_and_leaves_the_prompt_alone()
     {
         const int vocabulary = 4, stride = 4;
-        using var rows = new NativeArray<RowInfo>([new() { Request = 0, Position = 0 }, new() { Request = 0, Position = 1 }, new() { Request = -1 }]);
-        using var logits = new NativeArray<float>([1, 5, 5, -2, -3, -4, -1, -9, 9, 9, 9, 9]);
-        using var lengths = new NativeArray<int>([2]);
-        using var tokens = new NativeArray<int>([100, 101, 0, 0]);
-        using var records = new NativeArray<PositionRecord>(stride);
-        CpuKernelRun.Of(Sample.Kernel, new SampleArguments
+        using var rows = machine.Array<RowInfo>([new() { Request = 0, Position = 0 }, new() { Request = 0, Position = 1 }, new() { Request = -1 }]);
+        using var logits = machine.Array<float>([1, 5, 5, -2, -3, -4, -1, -9, 9, 9, 9, 9]);
+        using var lengths = machine.Array<int>([2]);
+        using var tokens = machine.Array<int>([100, 101, 0, 0]);
+        using var records = machine.Array<PositionRecord>(stride);
+        machine.Run(Sample.Name, new SampleArguments
         {
             RowInfos = rows.Address,
             Logits = logits.Address,
@@ -160,10 +181,10 @@ public class ModelKernelTests
         Assert.Equal(2 + (4 * 32), hashes.Count);
     }
 
-    private static NativeArray<float> Noise(int count, int seed, float scale = 2)
+    private NativeArray<float> Noise(int count, int seed, float scale = 2)
     {
         var random = new Random(seed);
-        return new NativeArray<float>([.. Enumerable.Range(0, count).Select(_ => (random.NextSingle() - 0.5f) * scale)]);
+        return machine.Array<float>([.. Enumerable.Range(0, count).Select(_ => (random.NextSingle() - 0.5f) * scale)]);
     }
 
     private static void AssertNear(double expected, float actual) =>

@@ -122,6 +122,35 @@ public abstract partial class DeviceConformance
         }
     }
 
+    // Around what a group of the update kernel takes at once, 256, and what one launch of it may get.
+    [Theory]
+    [InlineData(1, 5)]
+    [InlineData(255, 5)]
+    [InlineData(256, 100)]
+    [InlineData(257, 5)]
+    [InlineData(300, 1000)]
+    [InlineData(8193, 300)]
+    [InlineData(20_000, 40_000)]
+    public void Of_table_updates_of_one_entry_the_last_stays(int updates, int entries)
+    {
+        var random = new Random(updates);
+        var table = Filled([.. Enumerable.Range(0, entries).Select(i => (uint)i)]);
+        var expected = Enumerable.Range(0, entries).Select(i => (uint)i).ToArray();
+        var point = At(Timeline(), 1);
+        Queue().Submit(
+            [],
+            Commands(c =>
+            {
+                for (var i = 0u; i < updates; i++)
+                {
+                    var index = (uint)random.Next(entries);
+                    c.UpdateTable(table, index, expected[index] = 1_000_000 + i);
+                }
+            }),
+            point);
+        Assert.Equal(expected, Read(table, point));
+    }
+
     [Fact]
     public void Commands_of_a_submission_run_in_order()
     {

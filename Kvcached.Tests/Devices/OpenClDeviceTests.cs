@@ -198,8 +198,12 @@ public sealed class OpenClDeviceTests : IDisposable
         Assert.NotEqual(0, Device.NativeBuffer(memory));
         Assert.NotEqual(0, Device.NativeContext);
         Assert.NotEqual(0, Device.CreateQueue("queue").NativeHandle);
+        Assert.Equal(Device.NativeBuffer(memory), Device.NativeBuffer(memory.Address + 4095, out var offset));
+        Assert.Equal(4095ul, offset);
         using var other = Open();
         Assert.Throws<ArgumentException>(() => other.NativeBuffer(memory));
+        Assert.Throws<ArgumentException>(() => other.NativeBuffer(memory.Address, out _));
+        Assert.Throws<ArgumentException>(() => Device.NativeBuffer(0, out _));
     }
 
     private static GpuKernel Kernel(string name, string file, string function) =>

@@ -1,3 +1,4 @@
+using Kvcached.Daemon.Demo;
 using Kvcached.Devices;
 using Kvcached.Devices.OpenCl;
 using Kvcached.Kernels;
@@ -34,7 +35,7 @@ public abstract class KernelMachine : IDisposable
     }
 }
 
-/// <summary>The kernels of <c>Kvcached.Kernels.Cpu</c>, without a device.</summary>
+/// <summary>The kernels of <c>Kvcached.Kernels.Cpu</c> and those of the demo, without a device.</summary>
 internal sealed class CpuMachine : KernelMachine
 {
     internal override int MaxHeadDim => AttentionArguments.MaxHeadDim;
@@ -96,5 +97,5 @@ internal class DeviceMachine(IDevice device, int maxHeadDim) : KernelMachine
 /// <summary>An OpenCL device, opened once for all suites: building its kernels takes longer than they do.</summary>
 internal sealed class OpenClMachine() : DeviceMachine(Shared.Value, (int)AttentionLaunches.MaxHeadDim)
 {
-    private static readonly Lazy<OpenClDevice> Shared = new(() => new OpenClDevice());
+    private static readonly Lazy<OpenClDevice> Shared = new(() => new OpenClDevice(new OpenClDeviceOptions { Kernels = Transformer.GpuKernels }));
 }

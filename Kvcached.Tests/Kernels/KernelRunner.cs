@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Kvcached.Daemon.Demo;
 using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
 
@@ -10,7 +11,7 @@ internal static unsafe class KernelRunner
     internal static void Run<T>(string name, in T arguments, int workers = 1, int seed = 0)
         where T : unmanaged
     {
-        var kernel = CpuKernelLibrary.All.Single(k => k.Name == name);
+        var kernel = CpuKernelLibrary.All.Concat(Transformer.CpuKernels).Single(k => k.Name == name);
         var copy = arguments;
         var address = (nint)Unsafe.AsPointer(ref copy);
         var items = Enumerable.Range(0, kernel.Items((void*)address)).ToArray();
