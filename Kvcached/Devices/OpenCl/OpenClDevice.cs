@@ -97,6 +97,17 @@ public sealed unsafe class OpenClDevice : MappedDevice
         return BufferOf(memory) ?? throw new ArgumentException($"The memory {memory.Label} is not of {Name}.", nameof(memory));
     }
 
+    /// <summary>The <c>cl_mem</c> in which an address lies, that of a step's views, say, for kernel authors who launch their own.</summary>
+    /// <param name="address">An address as kernels get it: <see cref="DeviceMemory.Address"/>, or what a cache gives.</param>
+    /// <param name="offset">Bytes from the memory's start to the address.</param>
+    /// <exception cref="ArgumentException">The address lies in no memory of this device that kernels reach.</exception>
+    public nint NativeBuffer(ulong address, out ulong offset)
+    {
+        var buffer = BufferOf(Addresses.Find(address, out var start)) ?? 0;
+        offset = address - start;
+        return buffer != 0 ? buffer : throw new ArgumentException($"0x{address:x} lies in no memory that kernels of {Name} reach.", nameof(address));
+    }
+
     /// <summary>The memory object of a memory (0: none), or null where the memory is another device's.</summary>
     internal nint? BufferOf(DeviceMemory? memory) => memory switch
     {
