@@ -19,6 +19,16 @@ public sealed class OpenClModelKernels() : ModelKernels(new OpenClMachine())
     }
 }
 
+/// <summary>The suite on an OpenCL device, with what GPUs run.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OneLaneOpenClModelKernels() : ModelKernels(new OpenClMachine(lanes: 1))
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>The demo's kernels, matrix multiplication aside.</summary>
 public abstract class ModelKernels(KernelMachine machine) : IDisposable
 {

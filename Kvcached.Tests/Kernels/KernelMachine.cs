@@ -95,7 +95,13 @@ internal class DeviceMachine(IDevice device, int maxHeadDim) : KernelMachine
 }
 
 /// <summary>An OpenCL device, opened once for all suites: building its kernels takes longer than they do.</summary>
-internal sealed class OpenClMachine() : DeviceMachine(Shared.Value, (int)AttentionLaunches.MaxHeadDim)
+/// <param name="lanes">Lanes that a work-item does the work of.</param>
+internal sealed class OpenClMachine(uint lanes = GpuLaunch.CpuLanes) : DeviceMachine((lanes == 1 ? OneLane : Vectors).Value, (int)AttentionLaunches.MaxHeadDim)
 {
-    private static readonly Lazy<OpenClDevice> Shared = new(() => new OpenClDevice(new OpenClDeviceOptions { Kernels = Transformer.GpuKernels }));
+    private static readonly Lazy<OpenClDevice> Vectors = new(() => Open(GpuLaunch.CpuLanes));
+
+    /// <summary>What GPUs run.</summary>
+    private static readonly Lazy<OpenClDevice> OneLane = new(() => Open(1));
+
+    private static OpenClDevice Open(uint lanes) => new(new OpenClDeviceOptions { Kernels = Transformer.GpuKernels, Lanes = lanes });
 }

@@ -17,6 +17,16 @@ public sealed class OpenClKvWrites() : KvWrites(new OpenClMachine())
     }
 }
 
+/// <summary>The suite on an OpenCL device, with what GPUs run.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OneLaneOpenClKvWrites() : KvWrites(new OpenClMachine(lanes: 1))
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>Writing keys and values.</summary>
 public abstract class KvWrites(KernelMachine machine) : IDisposable
 {

@@ -17,6 +17,16 @@ public sealed class OpenClMoveKernels() : MoveKernels(new OpenClMachine())
     }
 }
 
+/// <summary>The suite on an OpenCL device, with what GPUs run.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OneLaneOpenClMoveKernels() : MoveKernels(new OpenClMachine(lanes: 1))
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>Copy, fill, gather and scatter.</summary>
 public abstract class MoveKernels(KernelMachine machine) : IDisposable
 {

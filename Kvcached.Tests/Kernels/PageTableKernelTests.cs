@@ -17,6 +17,16 @@ public sealed class OpenClPageTableKernels() : PageTableKernels(new OpenClMachin
     }
 }
 
+/// <summary>The suite on an OpenCL device, with what GPUs run.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OneLaneOpenClPageTableKernels() : PageTableKernels(new OpenClMachine(lanes: 1))
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>The kernel that writes page tables, on views made up.</summary>
 public abstract class PageTableKernels(KernelMachine machine) : IDisposable
 {

@@ -1,5 +1,6 @@
 using Kvcached.Devices;
 using Kvcached.Kernels;
+using Kvcached.Kernels.Gpu;
 using Kvcached.Tests.Devices;
 using Xunit;
 
@@ -9,9 +10,14 @@ namespace Kvcached.Tests.Kernels;
 public class TableUpdateKernelTests
 {
     [OpenClFact]
-    public void Updates_take_effect_in_their_order_and_write_nothing_else()
+    public void Updates_take_effect_in_their_order_and_write_nothing_else() => Check(GpuLaunch.CpuLanes);
+
+    [OpenClFact]
+    public void Updates_take_effect_in_their_order_where_a_work_item_is_one_lane() => Check(1);
+
+    private static void Check(uint lanes)
     {
-        using var machine = new OpenClMachine();
+        using var machine = new OpenClMachine(lanes);
         foreach (var (count, entries) in new[] { (1, 3), (15, 3), (17, 100), (255, 7), (256, 300), (257, 1), (511, 20), (513, 600), (20_000, 5), (20_000, 50_000) })
         {
             var random = new Random(count + entries);

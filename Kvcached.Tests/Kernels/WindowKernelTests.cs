@@ -17,6 +17,16 @@ public sealed class OpenClWindowKernels() : WindowKernels(new OpenClMachine())
     }
 }
 
+/// <summary>The suite on an OpenCL device, with what GPUs run.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OneLaneOpenClWindowKernels() : WindowKernels(new OpenClMachine(lanes: 1))
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>The kernels that copy tokens between blocks and windows, on views made up.</summary>
 public abstract class WindowKernels(KernelMachine machine) : IDisposable
 {

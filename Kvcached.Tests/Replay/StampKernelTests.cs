@@ -29,6 +29,16 @@ public sealed class OpenClStampKernels() : StampKernels(new OpenClMachine())
     }
 }
 
+/// <summary>The suite on an OpenCL device, with what GPUs run.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OneLaneOpenClStampKernels() : StampKernels(new OpenClMachine(lanes: 1))
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>Stamping tokens and verifying stamps.</summary>
 public abstract unsafe class StampKernels : IDisposable
 {

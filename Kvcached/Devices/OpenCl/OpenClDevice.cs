@@ -39,6 +39,7 @@ public sealed unsafe class OpenClDevice : MappedDevice
     {
         _info = info;
         UsesHostMemory = info.UsesHostMemory && !options.OwnMemory;
+        Lanes = options.Lanes ?? (info.IsCpu ? GpuLaunch.CpuLanes : 1);
         try
         {
             var device = info.Id;
@@ -66,7 +67,7 @@ public sealed unsafe class OpenClDevice : MappedDevice
     internal int ComputeUnits => _info.ComputeUnits;
 
     /// <summary>Lanes that a work-item does the work of.</summary>
-    internal uint Lanes => _info.IsCpu ? GpuLaunch.CpuLanes : 1;
+    internal uint Lanes { get; }
 
     internal AddressMap Addresses { get; } = new();
 

@@ -19,4 +19,7 @@ public sealed record OpenClDeviceOptions
 
     /// <summary>Treats a device that can use the host's memory as one that cannot, so that tests reach what such devices need.</summary>
     internal bool OwnMemory { get; init; }
+
+    /// <summary>Lanes that a work-item does the work of: 1 on a CPU, so that tests run what GPUs run. Null for what suits the device.</summary>
+    internal uint? Lanes { get; init; }
 }
