@@ -21,12 +21,14 @@ internal sealed unsafe class CudaModule : IDisposable
         _module = Load(Encoding.UTF8.GetBytes(text + '\0'));
     }
 
-    /// <summary>Finds a function.</summary>
+    /// <summary>Finds a function, and has it loaded: the driver else loads it when it is first launched (lazy loading, its default from CUDA 12.2 on), and may wait for the GPU then.</summary>
     /// <exception cref="CudaException">There is none of that name.</exception>
     internal nint Function(string name)
     {
         nint function;
         CudaCall.Check(LibCuda.ModuleGetFunction(&function, _module, name), $"cuModuleGetFunction of {name} in {_source.Name}");
+        int registers;
+        CudaCall.Check(LibCuda.FuncGetAttribute(&registers, LibCuda.FunctionRegisters, function), $"cuFuncGetAttribute of {name} in {_source.Name}");
         return function;
     }
 

@@ -29,6 +29,8 @@ internal static unsafe partial class LibCuda
     internal const int JitErrorLogBuffer = 5;
     internal const int JitErrorLogBufferBytes = 6;
 
+    internal const int FunctionRegisters = 4;
+
     internal const nint LaunchParameterEnd = 0;
     internal const nint LaunchParameterBuffer = 1;
     internal const nint LaunchParameterBytes = 2;
@@ -77,6 +79,9 @@ internal static unsafe partial class LibCuda
 
     [LibraryImport(Library, EntryPoint = "cuModuleGetFunction", StringMarshalling = StringMarshalling.Utf8)]
     internal static partial CudaResult ModuleGetFunction(nint* function, nint module, string name);
+
+    [LibraryImport(Library, EntryPoint = "cuFuncGetAttribute")]
+    internal static partial CudaResult FuncGetAttribute(int* value, int attribute, nint function);
 
     [LibraryImport(Library, EntryPoint = "cuStreamCreate")]
     internal static partial CudaResult StreamCreate(nint* stream, uint flags);
