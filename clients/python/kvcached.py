@@ -10,7 +10,11 @@
             memory = step.token(view, 0)          # a writable memoryview of one token's bytes of layer 0, plane 0, head 0
         step.end()
 
-It offers steps, transfers and counters. It does not offer clean, restore order, contiguous windows and page tables: docs/protocol.md says what to send for them.
+It offers steps, page tables, transfers and counters. It does not offer clean, restore order and contiguous windows: docs/protocol.md says what to send for them.
+
+Where the daemon serves a GPU, pool, entries, views and page tables are memory of that GPU, which Python cannot map: give Client a device_memory of your own, which imports
+what a descriptor stands for and returns whatever your kernels take (examples/torch_attach.py). Step.views and Step.token are for memory that the host reaches; for kernels
+there are offsets (Step.views_offset, Step.page_table) and, for streams that wait and signal by themselves, addresses (Lane.begin_address, Lane.end_address).
 
 Every call may raise DaemonLost: the daemon is gone, has been stopped, or has disconnected this client, with the reason that it gave. A wait tells within a second; only of
 a daemon that is stopped where its process cannot be seen (in another namespace of processes) after 20 s. What a call cannot do with what it was given is a ValueError,
@@ -71,12 +75,26 @@ class Layout:
     tokens_per_block: int = 16
     axis_order: str = "tokenMajor"
     window_tokens: int = 0
+    page_table: bool = False
 
     def to_json(self):
         return {
             "layers": self.layers, "heads": self.heads, "headDim": self.head_dim, "planes": self.planes, "elementType": self.element_type,
             "tokensPerBlock": self.tokens_per_block, "axisOrder": self.axis_order, "windowTokens": self.window_tokens,
+            "pageTable": self.page_table,
         }
+
+
+@dataclass
+class PageTable:
+    """Where the arrays of a step's page table lie in the memory of the lane's page tables, in bytes (docs/kernel-authors.md, "Page tables"): int32 each."""
+
+    block_table: int
+    indices: int
+    sequence_lengths: int
+    last_page_lengths: int
+    indptr: int
+    max_pages: int
 
 
 @dataclass
@@ -94,6 +112,25 @@ class View:
     @property
     def refused(self):
         return self.flags & VIEW_REFUSED != 0
+
+
+class _Buffer(ctypes.Structure):
+    """Py_buffer of CPython."""
+
+    _fields_ = [
+        ("buf", ctypes.c_void_p), ("obj", ctypes.py_object), ("len", ctypes.c_ssize_t), ("itemsize", ctypes.c_ssize_t), ("readonly", ctypes.c_int), ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p), ("shape", ctypes.c_void_p), ("strides", ctypes.c_void_p), ("suboffsets", ctypes.c_void_p), ("internal", ctypes.c_void_p),
+    ]
+
+
+def address_of(memory):
+    """The address of a mapping's first byte, also of one that may only be read. It stays good for as long as the mapping."""
+    buffer = _Buffer()
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(memory), ctypes.byref(buffer), 0)
+    try:
+        return buffer.buf
+    finally:
+        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(buffer))
 
 
 def _count(what, value, most=MOST):
@@ -171,11 +208,23 @@ class Step:
 
     def views(self, layout=0):
         """The views of the step's sequences, in the order of the batch. Only between begin and end."""
-        lane = self.lane
         self._must_be_under_way()
-        self._layout(layout)
-        at = (self.number % lane.depth * lane.max_layouts + layout) * lane.max_batch * 32
-        return [View(*struct.unpack_from("<7I", lane._views, at + 32 * i)) for i in range(self.count)]
+        at = self.views_offset(layout)
+        return [View(*struct.unpack_from("<7I", self.lane.views, at + 32 * i)) for i in range(self.count)]
+
+    def views_offset(self, layout=0):
+        """Where the step's views lie in lane.views, 32 bytes each. Known at once; they are there from begin to end."""
+        return self._slot(layout) * self.lane.max_batch * 32
+
+    def page_table(self, layout=0):
+        """Where the step's page table lies in lane.page_tables. Known at once; it is there from begin to end."""
+        lane = self.lane
+        if lane.max_pages == 0 or not self.model.layouts[self._layout(layout)].page_table:
+            raise ValueError(f"layout {layout} has page tables where Layout.page_table asks for them and open_lane has max_pages")
+        pages, lengths = _granules(4 * lane.max_batch * lane.max_pages), _granules(4 * (lane.max_batch + 1))
+        at = self._slot(layout) * (2 * pages + 3 * lengths)
+        lengths_at = at + 2 * pages
+        return PageTable(at, at + pages, lengths_at, lengths_at + lengths, lengths_at + 2 * lengths, lane.max_pages)
 
     def token(self, view, token, layer=0, plane=0, head=0, layout=0):
         """The bytes of one token of one head: writable memory of the pool. Only between begin and end."""
@@ -205,12 +254,21 @@ class Step:
         self._ended = True
         self.lane._signal_end(self.number)
 
+    def end_by_stream(self):
+        """Says that a stream signals the end point in place of end: it writes the step's number, 64 bits, to lane.end_address, behind all that touches the pool and in
+        the order of the lane's steps. Call lane.call once it has."""
+        self.lane._client._check()
+        self._ended = True
+
     def _must_be_under_way(self):
         self.lane._client._control.raise_if_over()
         if self._ended:
             raise ValueError(f"step {self.number} of lane {self.lane.number} has ended")
         if self.lane._begin_value() < self.number:
             raise ValueError(f"step {self.number} of lane {self.lane.number} has not begun: wait_begin first")
+
+    def _slot(self, layout):
+        return self.number % self.lane.depth * self.lane.max_layouts + self._layout(layout)
 
     def _layout(self, layout):
         return _count("layout", layout, len(self.model.layouts) - 1)
@@ -219,9 +277,9 @@ class Step:
 class Lane:
     """An ordered flow of steps."""
 
-    def __init__(self, client, number, first_step, depth, max_batch, max_layouts, views):
-        self._client, self.number, self.depth, self.max_batch, self.max_layouts = client, number, depth, max_batch, max_layouts
-        self._views = views
+    def __init__(self, client, number, first_step, depth, max_batch, max_layouts, max_pages, views, page_tables):
+        self._client, self.number, self.depth, self.max_batch, self.max_layouts, self.max_pages = client, number, depth, max_batch, max_layouts, max_pages
+        self.views, self.page_tables = views, page_tables
         self._at = RING + client._ring_bytes + number * TIMELINE_BYTES
         self._begun = self._answered = first_step - 1
         self._statuses = {}
@@ -241,6 +299,21 @@ class Lane:
         self._statuses[number] = PENDING
         self._statuses.pop(number - 2 * self.depth, None)
         return Step(self, number, model, len(batch))
+
+    @property
+    def begin_address(self):
+        """Address in this process of the lane's begin timeline: a 64-bit word that is at least a step's number once it has begun. It lies in memory that may only be read."""
+        return address_of(self._client._daemon) + self._at
+
+    @property
+    def end_address(self):
+        """Address in this process of the lane's end timeline: a 64-bit word, which whoever ends a step raises to its number."""
+        return address_of(self._client._own) + self._at
+
+    def call(self):
+        """Tells the daemon that a stream has signalled an end point."""
+        self._client._check()
+        self._call()
 
     def _check_batch(self, batch):
         if not 1 <= len(batch) <= self.max_batch:
@@ -265,9 +338,12 @@ class Lane:
         return self._client._own_words[self._at // 8]
 
     def _signal_end(self, number):
+        self._client._own_words[self._at // 8] = number
+        self._call()
+
+    def _call(self):
         # A timeline: value, then a sequence word that waiters sleep on.
         client, sequence = self._client, (self._at + 8) // 4
-        client._own_words[self._at // 8] = number
         client._own_halves[sequence] = (client._own_halves[sequence] + 1) & 0xFFFFFFFF
         client._wake(self._at + 8)
         client._ring(ATTEND_SIGNALS)
@@ -276,10 +352,13 @@ class Lane:
 class Client:
     """A connection to a daemon."""
 
-    def __init__(self, path, tenant="default", name="python", ring_bytes=1 << 18, timeout=10.0):
+    def __init__(self, path, tenant="default", name="python", ring_bytes=1 << 18, timeout=10.0, device_memory=None):
+        """Attaches. device_memory(fd, size, write) makes something of memory of the daemon's device: pool, entries, views, page tables. It owns fd from then on, also
+        where it raises. Where it is left out they are mapped, which is right for daemons whose device is a CPU."""
         if os.uname().machine != "x86_64":
             raise NotImplementedError("this client relies on the order of loads and stores of x86-64")
         self._control, self._lanes, self._transferred = Control(path, timeout), {}, {}
+        self._device_memory = device_memory or _map
         try:
             self._attach(tenant, name, ring_bytes)
         except BaseException:
@@ -291,15 +370,17 @@ class Client:
         self.daemon, self._ring_bytes, self._max_sequences = welcome["daemon"], welcome["ringBytes"], welcome["maxSequences"]
         size = RING + self._ring_bytes + welcome["maxLanes"] * TIMELINE_BYTES
         size = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
-        self._own = self._map(size, write=True)
-        self._daemon = self._map(size, write=False)
+        self._own = _map(self._control.fds.pop(0), size, True)
+        self._daemon = _map(self._control.fds.pop(0), size, False)
         self._own_words, self._daemon_words = memoryview(self._own).cast("Q"), memoryview(self._daemon).cast("Q")
         self._own_halves, self._daemon_halves = memoryview(self._own).cast("I"), memoryview(self._daemon).cast("I")
-        self._entries = memoryview(self._map(welcome["entriesBytes"], write=False)).cast("I")
+        self.device, self.entries = welcome["device"], self._take(welcome["entriesBytes"], write=False)
+        self._entries = None if self._device_memory is not _map else memoryview(self.entries).cast("I")
         self._event = self._control.fds.pop(0)
         self._control.watch(lambda: self._daemon_words[HEARTBEAT // 8], lambda: self._daemon_halves[DAEMON_STATE // 4] != 0, self._event)
         extent = self._control.receive()
-        self._pool = memoryview(self._map(extent["bytes"], write=True))
+        self.pool_bytes, self.pool = extent["bytes"], self._take(extent["bytes"], write=True)
+        self._pool = None if self._device_memory is not _map else memoryview(self.pool)
         self._slots = list(range(self._max_sequences - 1, -1, -1))
         self._next_id = (welcome["client"] << 20 & 0xFFFFFFFF) + 1
         self._tail = self._head = self._tickets = 0
@@ -316,8 +397,9 @@ class Client:
         self._control.close()
         # What step.token has given, and somebody still has, keeps the pool mapped.
         self._own = self._own_words = self._own_halves = self._daemon = self._daemon_words = self._daemon_halves = self._entries = self._pool = None
+        self.entries = self.pool = None
         for lane in self._lanes.values():
-            lane._views = None
+            lane.views = lane.page_tables = None
 
     def register_model(self, name, layouts):
         """Registers a model. A sequence of it has a row, and a step an array of views, for each layout."""
@@ -325,10 +407,12 @@ class Client:
         reply = self._control.ask({"type": "registerModel", "name": name, "layouts": [layout.to_json() for layout in layouts]})
         return Model(self, reply["model"], layouts, reply["shapes"])
 
-    def open_lane(self, depth=4, max_batch=64, max_layouts=1):
-        """Opens a lane."""
-        reply = self._control.ask({"type": "openLane", "depth": depth, "maxBatch": max_batch, "maxLayouts": max_layouts})
-        lane = Lane(self, reply["lane"], reply["firstStep"], depth, max_batch, max_layouts, self._map(reply["viewBytes"], write=False))
+    def open_lane(self, depth=4, max_batch=64, max_layouts=1, max_pages=0):
+        """Opens a lane. With max_pages its steps have page tables, of up to so many pages a sequence, for layouts that ask for them."""
+        reply = self._control.ask({"type": "openLane", "depth": depth, "maxBatch": max_batch, "maxLayouts": max_layouts, "maxPages": max_pages})
+        views = self._take(reply["viewBytes"], write=False)
+        tables = self._take(reply["pageTableBytes"], write=False) if reply["pageTableBytes"] else None
+        lane = Lane(self, reply["lane"], reply["firstStep"], depth, max_batch, max_layouts, max_pages, views, tables)
         self._lanes[lane.number] = lane
         return lane
 
@@ -426,9 +510,16 @@ class Client:
         word = ctypes.c_uint32.from_buffer(self._own, at)
         _libc.syscall(_FUTEX, ctypes.byref(word), _FUTEX_WAKE, 0x7FFFFFFF, None, None, 0)
 
-    def _map(self, size, write):
-        fd = self._control.fds.pop(0)
-        try:
-            return mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | (mmap.PROT_WRITE if write else 0))
-        finally:
-            os.close(fd)
+    def _take(self, size, write):
+        return self._device_memory(self._control.fds.pop(0), size, write)
+
+
+def _map(fd, size, write):
+    try:
+        return mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | (mmap.PROT_WRITE if write else 0))
+    finally:
+        os.close(fd)
+
+
+def _granules(size):
+    return (size + GRANULE - 1) // GRANULE * GRANULE

@@ -5,6 +5,7 @@
 """
 
 import collections
+import ctypes
 import json
 import os
 import pathlib
@@ -217,6 +218,65 @@ class LostDaemon(DaemonTest):
             self.assert_lost(lambda: Client(os.path.join(folder, "s"), timeout=0.3), "has not answered for 0.3 s")
 
 
+class PageTables(DaemonTest):
+    """What kernels get that take a block table, beside views and entries."""
+
+    def test_page_tables_say_what_views_and_entries_say(self):
+        client, _ = self.connect()
+        layout = kvcached.Layout(layers=3, heads=2, head_dim=64, page_table=True)
+        model = client.register_model("pages", [LAYOUT, layout])
+        lane = client.open_lane(max_batch=3, max_layouts=2, max_pages=9)
+        sequences = [client.create_sequence(model) for _ in range(3)]
+        for tokens in [(40, 1, 0), (5, 100, 16)]:
+            step = lane.begin(list(zip(sequences, tokens)))
+            step.wait_begin()
+            table, views = step.page_table(1), step.views(1)
+            self.assertEqual(table.max_pages, 9)
+            words = memoryview(lane.page_tables).cast("i")
+            at = {name: getattr(table, name) // 4 for name in ("block_table", "indices", "sequence_lengths", "last_page_lengths", "indptr")}
+            entries = memoryview(client.entries).cast("I")
+            page = model.shapes[1]["blockBytes"] // kvcached.GRANULE
+            start = 0
+            for i, view in enumerate(views):
+                pages = [entries[view.row_start + block] // page for block in range(view.block_count)]
+                self.assertEqual(list(words[at["block_table"] + 9 * i:][:len(pages)]), pages)
+                self.assertEqual(list(words[at["indices"] + start:][:len(pages)]), pages)
+                self.assertEqual(words[at["indptr"] + i], start)
+                self.assertEqual(words[at["sequence_lengths"] + i], view.token_count)
+                self.assertEqual(words[at["last_page_lengths"] + i], (view.token_count - 1) % 16 + 1 if view.token_count else 0)
+                start += len(pages)
+            self.assertEqual(words[at["indptr"] + 3], start)
+            step.end()
+            words = entries = None
+
+    def test_addresses_are_those_of_the_timelines(self):
+        client, model = self.connect()
+        lane = client.open_lane()
+        words = [ctypes.c_uint64.from_address(address) for address in (lane.begin_address, lane.end_address)]
+        step = lane.begin([(client.create_sequence(model), 1)])
+        step.wait_begin()
+        self.assertEqual((words[0].value, words[1].value), (step.number, step.number - 1))
+        words[1].value = step.number
+        step.end_by_stream()
+        lane.call()
+        self.assertEqual(lane._end_value(), step.number)
+        with self.assertRaisesRegex(ValueError, "has ended"):
+            step.end()
+
+    def test_memory_of_a_device_is_what_its_importer_says(self):
+        taken = []
+
+        def take(fd, size, write):
+            os.close(fd)
+            taken.append((size, write))
+            return 1 << 40
+
+        with Client(self.socket, device_memory=take) as client:
+            self.assertEqual((client.pool, client.entries, [write for _, write in taken]), (1 << 40, 1 << 40, [False, True]))
+            lane = client.open_lane(max_pages=4)
+            self.assertEqual((lane.views, lane.page_tables, len(taken)), (1 << 40, 1 << 40, 4))
+
+
 class WrongCalls(DaemonTest):
     """What cannot be is a typed error, and the client goes on."""
 
@@ -273,6 +333,12 @@ class WrongCalls(DaemonTest):
             with self.assertRaisesRegex(ValueError, "has ended"):
                 act()
         second.end()
+
+    def test_of_page_tables(self):
+        step, _ = self.run_step()
+        with self.assertRaisesRegex(ValueError, "has page tables where"):
+            step.page_table()
+        step.end()
 
     def test_of_a_refused_view(self):
         step, view = self.run_step(1 << 20)
@@ -361,7 +427,7 @@ class Resources(DaemonTest):
 
     def test_a_lane_that_could_not_be_mapped_leaves_the_numbers_of_others_right(self):
         client, model = self.connect()
-        with unittest.mock.patch.object(client, "_map", side_effect=OSError("no memory")), self.assertRaisesRegex(OSError, "no memory"):
+        with unittest.mock.patch.object(client, "_take", side_effect=OSError("no memory")), self.assertRaisesRegex(OSError, "no memory"):
             client.open_lane()
         lane, sequence = client.open_lane(), client.create_sequence(model)
         for _ in range(10):
@@ -372,12 +438,19 @@ class Resources(DaemonTest):
 
 
 class Example(unittest.TestCase):
-    """examples/python_attach.py where there is no daemon."""
+    """The examples where there is no daemon, or nothing to run on."""
 
     def test_no_daemon(self):
         run = subprocess.run([sys.executable, EXAMPLE, "--socket", "/nowhere/kvcached.sock", "--patience", "0.2"], capture_output=True, text=True)
         self.assertEqual(run.returncode, 1)
         self.assertRegex(run.stderr, r"\Ano daemon answers on /nowhere/kvcached.sock.*\n\Z")
+
+    def test_no_torch(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "torch.py").write_text("raise ImportError('as if it were not there')")
+            run = subprocess.run([sys.executable, ROOT / "examples/torch_attach.py", "--socket", "/nowhere"], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": folder})
+        self.assertEqual(run.returncode, 2)
+        self.assertRegex(run.stderr, r"\Anot run: PyTorch is not there \(as if it were not there\).*\n\Z")
 
 
 if __name__ == "__main__":
