@@ -5,6 +5,19 @@ using Kvcached.Kernels;
 
 namespace Kvcached.Bench.Ratios;
 
+/// <summary>What is decoded beside something else.</summary>
+/// <param name="Sequences">Of a step.</param>
+/// <param name="Tokens">Of each.</param>
+/// <param name="Steps">Of a run.</param>
+internal sealed record DecodeLoad(int Sequences, int Tokens, int Steps)
+{
+    /// <summary>For one worker of a cpu device.</summary>
+    public static readonly DecodeLoad OfCpu = new(4, 1024, 4);
+
+    /// <summary>Whether the device's worker gets a processor to itself.</summary>
+    public bool IsPinned { get; init; } = true;
+}
+
 /// <summary>
 /// Decode steps per second on one worker while something else goes on in the same cache without pause (A), and while nothing does (B). Every step goes
 /// through the engine, one token more for each sequence. The worker has a processor to itself, as far as this process is concerned: all other threads,
@@ -12,15 +25,13 @@ namespace Kvcached.Bench.Ratios;
 /// </summary>
 internal abstract unsafe class DecodeBesideSides : RatioSides
 {
-    private const int Sequences = 4;
-    private const int Tokens = 1024;
-    private const int Steps = 4;
     private const int QueryHeads = 32;
     private const int TokenSlack = 16;
     private const string PinKernel = "ratios.pin";
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
     private readonly string _name;
-    private readonly TappedDevice _device = new(new CpuDevice(new CpuDeviceOptions { Workers = 1, Kernels = [new CpuKernel(PinKernel, &PinItems, &Pin)] }));
+    private readonly DecodeLoad _load;
+    private readonly TappedDevice _device;
     private readonly KvCache _cache;
     private readonly KvModel _model;
     private readonly KvLane _lane;
@@ -30,7 +41,7 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
     private readonly CommandList _commands = new();
     private readonly KvSequence[] _sequences;
     private readonly DeviceMemory _scratch;
-    private readonly uint _maxParts = AttentionArguments.PartsFor(Tokens + TokenSlack);
+    private readonly uint _maxParts;
     private readonly List<double> _plainRates = [];
     private readonly List<double> _besideRates = [];
 
@@ -38,17 +49,21 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
     /// <param name="name">What goes on beside, as fields and messages name it.</param>
     /// <param name="poolBytes">Size of the pool.</param>
     /// <param name="coldBytes">Size of the cold memory.</param>
-    protected DecodeBesideSides(string name, long poolBytes, long coldBytes)
+    /// <param name="device">Where; owned from then on. Null for a cpu device of one worker.</param>
+    /// <param name="load">What is decoded; null for <see cref="DecodeLoad.OfCpu"/>.</param>
+    protected DecodeBesideSides(string name, long poolBytes, long coldBytes, IDevice? device = null, DecodeLoad? load = null)
     {
-        _name = name;
+        (_name, _load) = (name, load ?? DecodeLoad.OfCpu);
+        _maxParts = AttentionArguments.PartsFor((uint)_load.Tokens + TokenSlack);
+        _device = new TappedDevice(device ?? new CpuDevice(new CpuDeviceOptions { Workers = 1, Kernels = [new CpuKernel(PinKernel, &PinItems, &Pin)] }));
         _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = poolBytes, ColdBytes = coldBytes, CleanAhead = false });
         _model = _cache.RegisterModel("decode", EvictReloadSides.Layout);
         _lane = _cache.OpenLane();
         _queue = _device.CreateQueue("decode");
         _decode = _device.LoadKernel(KernelNames.DecodePaged);
         _merge = _device.LoadKernel(KernelNames.Merge);
-        _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => _model.CreateSequence())];
-        _scratch = _device.Allocate(QueryBytes * 2 + 4096 + (long)AttentionArguments.PartialBytes(Sequences, QueryHeads, _model.Shape().HeadDim, _maxParts), MemoryKind.Device, "decode");
+        _sequences = [.. Enumerable.Range(0, _load.Sequences).Select(_ => _model.CreateSequence())];
+        _scratch = _device.Allocate(QueryBytes * 2 + 4096 + (long)AttentionArguments.PartialBytes((uint)_load.Sequences, QueryHeads, _model.Shape().HeadDim, _maxParts), MemoryKind.Device, "decode");
     }
 
     protected TappedDevice Device => _device;
@@ -59,7 +74,7 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
 
     public override bool IsPinned => false;
 
-    private long QueryBytes => (long)Sequences * QueryHeads * _model.Shape().HeadDim * sizeof(float);
+    private long QueryBytes => (long)_load.Sequences * QueryHeads * _model.Shape().HeadDim * sizeof(float);
 
     public override double RunA()
     {
@@ -75,18 +90,18 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
     {
         foreach (var sequence in _sequences)
         {
-            sequence.Truncate(Tokens);
+            sequence.Truncate(_load.Tokens);
         }
 
         var start = Stopwatch.GetTimestamp();
         KvStep last = default;
-        for (var step = 0; step < Steps; step++)
+        for (var step = 0; step < _load.Steps; step++)
         {
             last = Begin(1);
         }
 
         Wait(last);
-        return Steps / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return _load.Steps / Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
     public override bool MeasuresBeside => true;
@@ -125,8 +140,12 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
     /// <summary>Makes ready to decode: call once what goes on beside has its threads.</summary>
     protected void Start()
     {
-        PinWorker();
-        Wait(Begin(Tokens));
+        if (_load.IsPinned)
+        {
+            PinWorker();
+        }
+
+        Wait(Begin(_load.Tokens));
     }
 
     protected override void Dispose(bool disposing)
@@ -135,7 +154,11 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
         _cache.Dispose();
         _scratch.Dispose();
         _device.Dispose();
-        ThreadPin.LetAllRun();
+        if (_load.IsPinned)
+        {
+            ThreadPin.LetAllRun();
+        }
+
         base.Dispose(disposing);
     }
 
@@ -185,7 +208,7 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
             Entries = _cache.EntriesAddress,
             Pool = _cache.PoolAddress,
             Shape = _model.Shape(),
-            Batch = Sequences,
+            Batch = (uint)_load.Sequences,
             Layer = layer,
             Format = ElementFormat.Float16,
         },

@@ -1,13 +1,20 @@
+using Kvcached.Devices;
+
 namespace Kvcached.Bench.Ratios;
 
 /// <summary>Decoding while other sequences of the same cache are cleaned, dropped and reloaded without pause on another lane.</summary>
-internal sealed class DecodeUnderChurnSides : DecodeBesideSides
+internal class DecodeUnderChurnSides : DecodeBesideSides
 {
     private readonly Churn _churn;
     private readonly PlainCopies _plain;
 
     public DecodeUnderChurnSides()
-        : base("churn", poolBytes: 192 << 20, Churn.Bytes)
+        : this(device: null, DecodeLoad.OfCpu, poolBytes: 192 << 20)
+    {
+    }
+
+    protected DecodeUnderChurnSides(IDevice? device, DecodeLoad load, long poolBytes)
+        : base("churn", poolBytes, Churn.Bytes, device, load)
     {
         _churn = new Churn(Device, Cache, Model);
         _plain = new PlainCopies(Device, _churn.Lane, Churn.Blocks, EvictReloadSides.BlockBytes);

@@ -8,15 +8,13 @@ namespace Kvcached.Bench.Ratios;
 /// Bytes per second through clean, drop and reload of sequences that fill the pool (A), and through plain copies of the same bytes by the same
 /// threads (B). GB/s, both directions.
 /// </summary>
-internal sealed class EvictReloadSides : RatioSides
+internal class EvictReloadSides : RatioSides
 {
     public const int BlockBytes = 256 << 10;
     public const int TokensPerBlock = 16;
     private const int Sequences = 32;
-    private const int BlocksEach = 8;
-    private const long Bytes = (long)Sequences * BlocksEach * BlockBytes;
     private static readonly TimeSpan _limit = TimeSpan.FromMinutes(1);
-    private readonly TappedDevice _device = new(new CpuDevice(new CpuDeviceOptions { Workers = 1 }));
+    private readonly int _blocksEach;
     private readonly KvCache _cache;
     private readonly KvLane _lane;
     private readonly KvSequence[] _sequences;
@@ -25,13 +23,20 @@ internal sealed class EvictReloadSides : RatioSides
     private readonly PlainCopies _plain;
 
     public EvictReloadSides()
+        : this(new CpuDevice(new CpuDeviceOptions { Workers = 1 }), blocksEach: 8)
     {
-        _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = Bytes, ColdBytes = Bytes, CleanAhead = false });
+    }
+
+    /// <summary>Lays the cache out on a device, which it then owns.</summary>
+    protected EvictReloadSides(IDevice device, int blocksEach)
+    {
+        (Device, _blocksEach) = (new TappedDevice(device), blocksEach);
+        _cache = KvCache.OpenEmbedded(Device, new KvCacheOptions { PoolBytes = Bytes, ColdBytes = Bytes, CleanAhead = false });
         var model = _cache.RegisterModel("churn", Layout);
         _lane = _cache.OpenLane();
-        _queue = _device.CreateQueue("client");
+        _queue = Device.CreateQueue("client");
         _sequences = [.. Enumerable.Range(0, Sequences).Select(_ => model.CreateSequence())];
-        _plain = new PlainCopies(_device, _lane, Sequences * BlocksEach, BlockBytes);
+        _plain = new PlainCopies(Device, _lane, Sequences * blocksEach, BlockBytes);
     }
 
     /// <summary>Blocks of 256 KiB.</summary>
@@ -39,10 +44,15 @@ internal sealed class EvictReloadSides : RatioSides
 
     public override bool IsPinned => false;
 
+    protected TappedDevice Device { get; }
+
+    /// <summary>What goes out, and comes in again.</summary>
+    protected long Bytes => (long)Sequences * _blocksEach * BlockBytes;
+
     public override double RunA()
     {
         // New content, of which there is no cold copy.
-        Step(BlocksEach * TokensPerBlock, truncate: true);
+        Step(_blocksEach * TokensPerBlock, truncate: true);
         var before = _cache.GetStatistics();
         var start = Stopwatch.GetTimestamp();
         foreach (var sequence in _sequences)
@@ -73,7 +83,7 @@ internal sealed class EvictReloadSides : RatioSides
         _plain.Dispose();
         _queue.Dispose();
         _cache.Dispose();
-        _device.Dispose();
+        Device.Dispose();
         base.Dispose(disposing);
     }
 
