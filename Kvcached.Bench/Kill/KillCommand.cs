@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Kvcached.Daemon.Hardware;
 using Kvcached.Daemon.Processes;
 
 namespace Kvcached.Bench.Kill;
@@ -10,11 +11,12 @@ internal static class KillCommand
     private static readonly Option<int> Clients = new("--clients") { Description = "Client processes to kill (default 20).", DefaultValueFactory = _ => 20 };
     private static readonly Option<int> Daemons = new("--daemons") { Description = "Daemon processes to kill (default 3).", DefaultValueFactory = _ => 3 };
     private static readonly Option<int> Seed = new("--seed") { Description = "Of instants, and of what clients do (default 1).", DefaultValueFactory = _ => 1 };
+    private static readonly Option<DeviceName> Device = DeviceName.Option("Of daemons and clients: cpu (default), opencl or cuda.");
     private static readonly Option<bool> Json = new("--json") { Description = "Write nothing but the JSON object to stdout; progress goes to stderr." };
 
     public static Command Create()
     {
-        var command = new Command("kill", "Kills client processes beside two that must notice nothing, and daemons under clients that must notice at once.") { Clients, Daemons, Seed, Json };
+        var command = new Command("kill", "Kills client processes beside two that must notice nothing, and daemons under clients that must notice at once.") { Clients, Daemons, Seed, Device, Json };
         command.SetAction(Run);
         return command;
     }
@@ -24,7 +26,7 @@ internal static class KillCommand
         var progress = parse.GetValue(Json) ? Console.Error : Console.Out;
         try
         {
-            var report = new KillRun(new KillOptions(parse.GetValue(Clients), parse.GetValue(Daemons), parse.GetValue(Seed)), progress.WriteLine).Run();
+            var report = new KillRun(new KillOptions(parse.GetValue(Clients), parse.GetValue(Daemons), parse.GetValue(Seed)) { Device = parse.GetValue(Device).ToString() }, progress.WriteLine).Run();
             Console.Out.WriteLine(JsonSerializer.Serialize(report));
             var failures = report.Failures().ToList();
             failures.ForEach(failure => Console.Error.WriteLine($"kill: {failure}"));

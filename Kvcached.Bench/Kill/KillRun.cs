@@ -16,8 +16,8 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
     private const int AtATime = 3;
 
     private static readonly TimeSpan _reclaimLimit = TimeSpan.FromSeconds(30);
-    private static readonly string[] _serve = ["--pool", "16MiB", "--cold", "64MiB", "--lease", "20", "--max-clients", "16"];
 
+    private readonly string[] _serve = ["--device", options.Device, "--pool", "16MiB", "--cold", "64MiB", "--lease", "20", "--max-clients", "16"];
     private readonly Random _random = new(options.Seed);
     private readonly int[] _killed = new int[Enum.GetValues<ChurnPhase>().Length];
     private readonly string _folder = Directory.CreateTempSubdirectory("kvcached-kill-").FullName;
@@ -55,7 +55,7 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
         using var daemon = DaemonProcess.StartOn(socket, _serve);
         var pids = new List<int>();
         _ = daemon.ReadStatus();
-        var survivors = Enumerable.Range(0, Survivors).Select(i => ClientProcess.Start(socket, (options.Seed * 31) + i, "--tenant", $"survivor{i}", "--sequences", "24")).ToList();
+        var survivors = Enumerable.Range(0, Survivors).Select(i => ClientProcess.Start(socket, (options.Seed * 31) + i, "--tenant", $"survivor{i}", "--sequences", "24", "--device", options.Device)).ToList();
         try
         {
             survivors.ForEach(survivor => survivor.AwaitReady());
@@ -113,7 +113,7 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
         for (var i = first; i < first + count; i++)
         {
             var path = Path.Combine(_folder, $"phase{i}");
-            victims.Add((ClientProcess.Start(daemon.Socket, (options.Seed * 1000) + i, "--tenant", $"victim{i % 5}", "--phases", path), new PhaseFile(path), path));
+            victims.Add((ClientProcess.Start(daemon.Socket, (options.Seed * 1000) + i, "--tenant", $"victim{i % 5}", "--phases", path, "--device", options.Device), new PhaseFile(path), path));
         }
 
         var pids = victims.ConvertAll(victim => victim.Process.Pid);
@@ -163,7 +163,7 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
         }
 
         var daemon = DaemonProcess.StartOn(socket, _serve);
-        var clients = Enumerable.Range(0, Survivors).Select(i => ClientProcess.Start(socket, (options.Seed * 77) + i, "--tenant", $"t{i}", "--reconnect")).ToList();
+        var clients = Enumerable.Range(0, Survivors).Select(i => ClientProcess.Start(socket, (options.Seed * 77) + i, "--tenant", $"t{i}", "--reconnect", "--device", options.Device)).ToList();
         var pids = new List<int>(clients.Select(client => client.Pid));
         try
         {

@@ -1,7 +1,8 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
-using Kvcached.Devices.Cpu;
+using Kvcached.Daemon.Hardware;
+using Kvcached.Devices.Host;
 using Kvcached.Kernels;
 using Kvcached.Protocol;
 
@@ -19,11 +20,12 @@ internal static class ClientCommand
     private static readonly Option<int> Sequences = new("--sequences") { DefaultValueFactory = _ => 12 };
     private static readonly Option<string?> Phases = new("--phases");
     private static readonly Option<int> Pause = new("--pause") { Description = "Milliseconds between steps, where others want the processor too." };
+    private static readonly Option<DeviceName> Device = DeviceName.Option("The daemon's.");
     private static readonly Option<bool> Reconnect = new("--reconnect") { Description = "Where the daemon is lost, connect to the next one and start over." };
 
     public static Command Create()
     {
-        var command = new Command("client", "A client process of fuzz, kill and stress.") { Socket, Tenant, Seed, Sequences, Phases, Pause, Reconnect };
+        var command = new Command("client", "A client process of fuzz, kill and stress.") { Socket, Tenant, Seed, Sequences, Phases, Pause, Device, Reconnect };
         command.Hidden = true;
         command.SetAction(Run);
         return command;
@@ -32,7 +34,7 @@ internal static class ClientCommand
     private static int Run(ParseResult parse)
     {
         using var phases = parse.GetValue(Phases) is { } path ? new PhaseFile(path) : null;
-        using var device = new CpuDevice(new CpuDeviceOptions { Workers = 1, Kernels = [HoldKernel.Kernel] });
+        using var device = parse.GetValue(Device).Open(new DeviceKernels([HoldKernel.Kernel], []), workers: 1);
         using var stop = new StopLine();
         var report = new ClientReport();
         do
@@ -60,7 +62,7 @@ internal static class ClientCommand
         return report.Mismatched == 0 ? 0 : 1;
     }
 
-    private static KvCache? Connect(CpuDevice device, ParseResult parse, StopLine stop)
+    private static KvCache? Connect(MappedDevice device, ParseResult parse, StopLine stop)
     {
         while (true)
         {
@@ -86,7 +88,7 @@ internal static class ClientCommand
         var dwell = new Random(parse.GetValue(Seed));
         if (phases is not null)
         {
-            client.Hold = cache.Device.LoadKernel(HoldKernel.Name);
+            client.Hold = parse.GetValue(Device) == DeviceName.Cpu ? cache.Device.LoadKernel(HoldKernel.Name) : null;
             client.Phase = phase => Dwell(phases, phase, dwell);
         }
 
