@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Kvcached.Bench.Fragmentation;
 using Kvcached.Bench.Fuzz;
+using Kvcached.Bench.GpuCheck;
 using Kvcached.Bench.Kill;
 using Kvcached.Bench.Micro;
 using Kvcached.Bench.Processes;
@@ -10,7 +11,7 @@ using Kvcached.Bench.Stress;
 
 var root = new RootCommand("Long commands and benchmarks of Kvcached.")
 {
-    BlocksProcess.CreateCommand(), ClientCommand.Create(), FutexPeer.CreateCommand(), FragmentationCommand.Create(), FuzzCommand.Create(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(), StressCommand.Create(),
+    BlocksProcess.CreateCommand(), ClientCommand.Create(), FutexPeer.CreateCommand(), FragmentationCommand.Create(), FuzzCommand.Create(), GpuCheckCommand.Create(), GpuDecodeCommand.Create(), GpuPeer.CreateCommand(), GpuReport.CreateCommand(), KillCommand.Create(), MicroCommand.Create(), RatiosCommand.Create(), SimulateCommand.Create(), StressCommand.Create(),
 };
 var parse = root.Parse(args);
 foreach (var error in parse.Errors)
