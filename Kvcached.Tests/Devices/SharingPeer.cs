@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Cuda;
 using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 using Kvcached.Devices.OpenCl;
@@ -31,6 +32,9 @@ internal static unsafe class SharingPeer
     /// <inheritdoc cref="Cpu"/>
     internal const string OpenCl = "opencl";
 
+    /// <inheritdoc cref="Cpu"/>
+    internal const string Cuda = "cuda";
+
     internal const int Rounds = 200;
     internal const int AreaBytes = 8192;
 
@@ -43,7 +47,12 @@ internal static unsafe class SharingPeer
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(30);
 
     /// <summary>A device that shares memory with other processes.</summary>
-    internal static MappedDevice Open(string kind) => kind == OpenCl ? new OpenClDevice() : new CpuDevice(new CpuDeviceOptions { Workers = 1 });
+    internal static MappedDevice Open(string kind) => kind switch
+    {
+        OpenCl => new OpenClDevice(),
+        Cuda => new CudaDevice(),
+        _ => new CpuDevice(new CpuDeviceOptions { Workers = 1 }),
+    };
 
     internal static int Run(string scenario, string path, string deviceKind)
     {

@@ -21,6 +21,16 @@ public sealed class OpenClSharingProcesses() : SharingProcesses(SharingPeer.Open
     }
 }
 
+/// <summary>The suite on a GPU.</summary>
+[TestCaseOrderer(CudaSuite.Name, CudaSuite.Assembly)]
+public sealed class CudaSharingProcesses() : SharingProcesses(SharingPeer.Cuda)
+{
+    [CudaFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
 /// <summary>Memory and timelines of two processes: this one makes them and hands them over, a second one (<see cref="SharingPeer"/>) uses them.</summary>
 public abstract class SharingProcesses : IDisposable
 {
