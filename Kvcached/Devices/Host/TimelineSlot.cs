@@ -69,16 +69,20 @@ internal struct TimelineSlot
     internal void Begin(ulong value, int waiters)
     {
         Bell.Presume(waiters);
+        Volatile.Write(ref _issued, 0);
         Volatile.Write(ref _value, value);
     }
 
-    /// <summary>False if there was nothing to raise, or others have changed the value each time.</summary>
+    /// <summary>
+    /// False if there was nothing to raise, or others have changed the value each time. What another process wrote that is no value becomes the largest, as which
+    /// <see cref="Value"/> reads it: a device that waits compares the word as it is, as signed, and might never be let go.
+    /// </summary>
     private bool Raise(ulong value, int tries)
     {
         var seen = Volatile.Read(ref _value);
-        while (seen < value && tries-- > 0)
+        while ((seen < value || seen > DeviceTimeline.MaxValue) && tries-- > 0)
         {
-            var before = Interlocked.CompareExchange(ref _value, value, seen);
+            var before = Interlocked.CompareExchange(ref _value, seen < value ? value : DeviceTimeline.MaxValue, seen);
             if (before == seen)
             {
                 return true;
