@@ -63,7 +63,7 @@ internal sealed unsafe partial class OpenClQueue : HostQueue
             EnqueueSignal(record);
             return true;
         }
-        catch (OpenClException e)
+        catch (Exception e)
         {
             _device.Lose($"{what} in the queue {Label}", e);
             return false;
@@ -139,9 +139,10 @@ internal sealed unsafe partial class OpenClQueue : HostQueue
 
         // From here on the record may be done with at any time.
         Chain.Start();
-        _underWay++;
-        OpenClException.Check(Cl.SetEventCallback(marker, Cl.Complete, &OnCompleted, record), "clSetEventCallback");
-        OpenClException.Check(Cl.ReleaseEvent(marker), "clReleaseEvent");
+        var code = Cl.SetEventCallback(marker, Cl.Complete, &OnCompleted, record);
+        _underWay += code == Cl.Success ? 1 : 0;
+        _ = Cl.ReleaseEvent(marker);
+        OpenClException.Check(code, "clSetEventCallback");
         OpenClException.Check(Cl.Flush(_queue), "clFlush");
     }
 
