@@ -41,6 +41,25 @@ public sealed class GpuKernel
     /// <summary>Spreads a launch.</summary>
     public GpuLaunchPlan Plan { get; }
 
+    /// <summary>How a launch is spread, by a plan that keeps to what <see cref="GpuLaunch"/> says. Allocates nothing.</summary>
+    /// <exception cref="ArgumentException">As <see cref="GpuLaunchPlan"/>.</exception>
+    /// <exception cref="InvalidOperationException">The plan gave a launch that no device can run; the message names value and limit.</exception>
+    public GpuLaunch Spread(ReadOnlySpan<byte> arguments, int computeUnits)
+    {
+        var launch = Plan(arguments, computeUnits);
+        if (launch.IsEmpty)
+        {
+            return launch;
+        }
+
+        return (uint)launch.EntryPoint >= (uint)EntryPoints.Length ? throw Wrong($"entry point {launch.EntryPoint} of {EntryPoints.Length}")
+            : launch.GroupSize > GpuLaunch.MaxGroupSize || launch.GroupSize % GpuLaunch.CpuLanes != 0
+                ? throw Wrong($"groups of {launch.GroupSize} lanes; they are multiples of {GpuLaunch.CpuLanes} up to {GpuLaunch.MaxGroupSize}")
+            : launch.GroupsX > int.MaxValue || launch.GroupsY > ushort.MaxValue || launch.GroupsZ > ushort.MaxValue
+                ? throw Wrong($"{launch.GroupsX} x {launch.GroupsY} x {launch.GroupsZ} groups; there are at most {int.MaxValue} x {ushort.MaxValue} x {ushort.MaxValue}")
+            : launch;
+    }
+
     /// <summary>A kernel's arguments out of the blob.</summary>
     /// <exception cref="ArgumentException">The blob has another size.</exception>
     public static ref readonly T ArgumentsAs<T>(ReadOnlySpan<byte> arguments)
@@ -53,6 +72,8 @@ public sealed class GpuKernel
     public static int OffsetOf<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicFields | DynamicallyAccessedMemberTypes.NonPublicFields)] T>(string field)
         where T : unmanaged =>
         (int)Marshal.OffsetOf<T>(field);
+
+    private InvalidOperationException Wrong(string choice) => new($"The plan of the kernel {Name} chose {choice}.");
 
     private static ref readonly T ThrowSize<T>(int bytes)
         where T : unmanaged =>

@@ -81,11 +81,24 @@ public class GpuKernelLibraryTests
     public void Plans_refuse_arguments_of_another_size() =>
         Assert.All(GpuKernelLibrary.All, kernel => Assert.Throws<ArgumentException>(() => kernel.Plan(new byte[20], ComputeUnits)));
 
+    [Theory]
+    [InlineData(1, 16u, 1u, "entry point 1 of 1")]
+    [InlineData(0, 8u, 1u, "8 lanes")]
+    [InlineData(0, 272u, 1u, "up to 256")]
+    [InlineData(0, 16u, 65_536u, "65535")]
+    public void A_plan_that_no_device_can_run_is_refused(int entryPoint, uint groupSize, uint groupsY, string expected)
+    {
+        var kernel = new GpuKernel("wrong", GpuKernelLibrary.Source, ["kv_copy"], (_, _) => new GpuLaunch(entryPoint, groupSize, 1, groupsY));
+        var error = Assert.Throws<InvalidOperationException>(() => kernel.Spread([], ComputeUnits));
+        Assert.Contains("wrong", error.Message, StringComparison.Ordinal);
+        Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Plans_allocate_nothing()
     {
-        var decode = GpuKernelLibrary.All.Single(k => k.Name == KernelNames.DecodePaged).Plan;
-        var copy = GpuKernelLibrary.All.Single(k => k.Name == KernelNames.Copy).Plan;
+        var decode = GpuKernelLibrary.All.Single(k => k.Name == KernelNames.DecodePaged);
+        var copy = GpuKernelLibrary.All.Single(k => k.Name == KernelNames.Copy);
         var attention = Attention(128, 4, ElementFormat.Float16);
         var range = new CopyArguments { Bytes = 12345 };
         long before = 0;
@@ -93,8 +106,8 @@ public class GpuKernelLibraryTests
         {
             // The first rounds compile.
             before = i == 50 ? GC.GetAllocatedBytesForCurrentThread() : before;
-            decode(MemoryMarshal.AsBytes(new ReadOnlySpan<AttentionArguments>(in attention)), ComputeUnits);
-            copy(MemoryMarshal.AsBytes(new ReadOnlySpan<CopyArguments>(in range)), ComputeUnits);
+            decode.Spread(MemoryMarshal.AsBytes(new ReadOnlySpan<AttentionArguments>(in attention)), ComputeUnits);
+            copy.Spread(MemoryMarshal.AsBytes(new ReadOnlySpan<CopyArguments>(in range)), ComputeUnits);
         }
 
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
@@ -121,7 +134,7 @@ public class GpuKernelLibraryTests
 
     private static GpuLaunch Plan<T>(GpuKernel kernel, T arguments)
         where T : unmanaged =>
-        kernel.Plan(MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in arguments)), ComputeUnits);
+        kernel.Spread(MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in arguments)), ComputeUnits);
 
     private static AttentionArguments Attention(uint headDim, uint group, ElementFormat format)
     {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Kvcached.Kernels.Gpu;
 
 namespace Kvcached.Devices.OpenCl;
 
@@ -106,6 +107,12 @@ internal static unsafe class OpenClPlatforms
         if (Number<uint>(id, Cl.DeviceEndianLittle) == 0 || Number<uint>(id, Cl.DeviceAddressBits) != 64)
         {
             return "it is not a little-endian device with addresses of 64 bits";
+        }
+
+        var items = GpuLaunch.MaxGroupSize / (info.IsCpu ? GpuLaunch.CpuLanes : 1);
+        if (info.MaxGroupSize < items)
+        {
+            return $"its groups have at most {info.MaxGroupSize} work-items, and {items} are needed";
         }
 
         // "OpenCL 1.2 …"

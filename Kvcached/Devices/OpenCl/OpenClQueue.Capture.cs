@@ -75,12 +75,7 @@ internal sealed unsafe partial class OpenClQueue
     private void CaptureLaunch(OpenClKernel kernel, ref CommandRecord record)
     {
         var blob = new ReadOnlySpan<byte>(record.Payload, (int)record.Length);
-        var launch = kernel.Kernel.Plan(blob, _device.ComputeUnits);
-        if ((uint)launch.EntryPoint >= (uint)kernel.Kernel.EntryPoints.Length)
-        {
-            throw new InvalidOperationException($"The plan of the kernel {kernel.Name} chose entry point {launch.EntryPoint} of {kernel.Kernel.EntryPoints.Length}.");
-        }
-
+        var launch = kernel.Kernel.Spread(blob, _device.ComputeUnits);
         var addresses = kernel.Kernel.Addresses;
         record.Kernel = kernel.FirstFunction + launch.EntryPoint;
         *(LaunchShape*)record.More = new LaunchShape
