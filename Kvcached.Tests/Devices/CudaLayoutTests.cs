@@ -85,6 +85,8 @@ public unsafe class CudaLayoutTests
     [InlineData(CudaResult.InvalidAddressSpace, 717)]
     [InlineData(CudaResult.InvalidProgramCounter, 718)]
     [InlineData(CudaResult.LaunchFailed, 719)]
+    [InlineData(CudaResult.Assert, 710)]
+    [InlineData(CudaResult.NvLinkUncorrectable, 220)]
     internal void Results_are_those_of_cuda_h(CudaResult result, int number) => Assert.Equal(number, (int)result);
 
     [Fact]

@@ -30,7 +30,8 @@ internal static unsafe class CudaCall
 
     /// <summary>Whether the context is corrupted: all later calls of the process fail, too (cuda.h, CUresult).</summary>
     internal static bool IsLost(CudaResult result) => result is CudaResult.IllegalAddress or CudaResult.LaunchTimeout or CudaResult.HardwareStackError or CudaResult.IllegalInstruction
-        or CudaResult.MisalignedAddress or CudaResult.InvalidAddressSpace or CudaResult.InvalidProgramCounter or CudaResult.LaunchFailed or CudaResult.EccUncorrectable;
+        or CudaResult.MisalignedAddress or CudaResult.InvalidAddressSpace or CudaResult.InvalidProgramCounter or CudaResult.LaunchFailed or CudaResult.Assert
+        or CudaResult.EccUncorrectable or CudaResult.NvLinkUncorrectable;
 
     private static string NameOf(CudaResult result)
     {

@@ -13,11 +13,9 @@ internal sealed unsafe class CudaContext : IDisposable
     /// <summary>Ampere.</summary>
     internal const int LeastCapability = 80;
 
-    [ThreadStatic]
-    private static nint _current;
-
     private readonly int _device;
     private readonly nint _context;
+    private volatile bool _isAbandoned;
     private int _disposed;
 
     /// <summary>Opens a GPU by its number.</summary>
@@ -54,15 +52,16 @@ internal sealed unsafe class CudaContext : IDisposable
     /// <summary>Whether memory that this process may only read can be registered.</summary>
     internal bool CanRegisterReadOnly { get; }
 
-    /// <summary>Makes it the calling thread's context: driver calls find it there.</summary>
-    internal void Use()
-    {
-        if (_current != _context)
-        {
-            CudaCall.Check(LibCuda.ContextSetCurrent(_context), "cuCtxSetCurrent");
-            _current = _context;
-        }
-    }
+    /// <summary>
+    /// Whether a stream may wait for ever, so that nothing that it may name is given back before the process's end, and no call that waits for the GPU is made.
+    /// </summary>
+    internal bool IsAbandoned => _isAbandoned;
+
+    /// <summary>Makes it the calling thread's context: driver calls find it there. Each time, since whoever else uses the driver in this thread may have set another.</summary>
+    internal void Use() => CudaCall.Check(LibCuda.ContextSetCurrent(_context), "cuCtxSetCurrent");
+
+    /// <summary>From now on, <see cref="IsAbandoned"/>.</summary>
+    internal void Abandon() => _isAbandoned = true;
 
     /// <summary>Every GPU that the driver shows, and why one cannot be used.</summary>
     /// <exception cref="DeviceUnavailableException">There is no driver, or it finds no GPU.</exception>
@@ -90,7 +89,6 @@ internal sealed unsafe class CudaContext : IDisposable
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
         {
             _ = LibCuda.PrimaryContextRelease(_device);
-            _current = 0;
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.ComponentModel;
 using System.Runtime.InteropServices;
 using Kvcached.Devices.Host;
@@ -16,13 +17,17 @@ public sealed unsafe class CudaDevice : MappedDevice
     private readonly List<CudaModule> _modules = [];
     private readonly List<TimelineSlab> _slabs = [];
     private readonly nint _service;
-    private bool _isAbandoned;
+    private volatile bool _ended;
+
+    /// <summary>Devices that were disposed while something in a stream was never to end: all that they own stays, to the process's end.</summary>
+    private static readonly ConcurrentBag<CudaDevice> _abandoned = [];
 
     /// <summary>Opens a GPU.</summary>
     /// <exception cref="DeviceUnavailableException">It cannot be used; the message says why, and what to do.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option lies outside its range.</exception>
     /// <exception cref="ArgumentException">Two kernels have the same name.</exception>
     public CudaDevice(CudaDeviceOptions? options = null)
-        : this(options ?? new CudaDeviceOptions(), new CudaContext((options ?? new CudaDeviceOptions()).Ordinal))
+        : this(Checked(options ?? new CudaDeviceOptions()), new CudaContext((options ?? new CudaDeviceOptions()).Ordinal))
     {
     }
 
@@ -55,6 +60,8 @@ public sealed unsafe class CudaDevice : MappedDevice
 
     internal override bool SignalsSilently => true;
 
+    internal override bool IsAbandoned => Context.IsAbandoned;
+
     internal CudaContext Context { get; }
 
     internal CudaKernel[] Kernels { get; } = [];
@@ -70,10 +77,42 @@ public sealed unsafe class CudaDevice : MappedDevice
         CudaCall.Check(LibCuda.StreamSynchronize(_service), "cuStreamSynchronize");
     }
 
-    /// <summary>A queue has ended whose stream waits for what may never be: context and memory that it names are left to the process's end.</summary>
-    internal void Abandon(CudaQueue queue) => _isAbandoned = true;
+    /// <summary>A queue has ended whose stream waits for what may never be: the context, and all memory from now on, are left to the process's end.</summary>
+    internal void Abandon()
+    {
+        Context.Abandon();
+        _abandoned.Add(this);
+    }
 
-    private protected override HostQueue CreateQueueCore(string label) => new CudaQueue(this, CreateStream(), (SlabTimeline)CreateTimeline($"progress of {label}"), label);
+    /// <summary>A command that fails in the GPU is seen by the next call of the driver alone: this is one, for whoever waits.</summary>
+    internal override void Look()
+    {
+        if (_ended || IsLost)
+        {
+            return;
+        }
+
+        Context.Use();
+        var result = LibCuda.StreamQuery(_service);
+        if (CudaCall.IsLost(result))
+        {
+            Lose("a command", CudaCall.Failure(result, "cuStreamQuery"));
+        }
+    }
+
+    private protected override HostQueue CreateQueueCore(string label)
+    {
+        var progress = (SlabTimeline)CreateTimeline($"progress of {label}");
+        try
+        {
+            return new CudaQueue(this, CreateStream(), progress, label);
+        }
+        catch
+        {
+            progress.Dispose();
+            throw;
+        }
+    }
 
     private protected override DeviceMemory AllocateCore(long bytes, MemoryKind kind, string label, SharedAccess access)
     {
@@ -135,7 +174,8 @@ public sealed unsafe class CudaDevice : MappedDevice
 
     private protected override void End()
     {
-        if (_isAbandoned)
+        _ended = true;
+        if (IsAbandoned)
         {
             return;
         }
@@ -153,6 +193,14 @@ public sealed unsafe class CudaDevice : MappedDevice
 
         _modules.ForEach(module => module.Dispose());
         Context.Dispose();
+    }
+
+    private static CudaDeviceOptions Checked(CudaDeviceOptions options)
+    {
+        CheckRange(options.Ordinal, 0, int.MaxValue, nameof(options.Ordinal));
+        CheckRange(options.MaxBytes ?? long.MaxValue, 1, long.MaxValue, nameof(options.MaxBytes));
+        ArgumentNullException.ThrowIfNull(options.Kernels);
+        return options;
     }
 
     private nint CreateStream()

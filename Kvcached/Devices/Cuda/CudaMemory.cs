@@ -61,7 +61,13 @@ internal abstract class CudaAllocation : SafeHandle
     private readonly CudaContext _context;
 
     private protected CudaAllocation(CudaContext context)
-        : base(0, ownsHandle: true) => _context = context;
+        : base(0, ownsHandle: true)
+    {
+        _context = context;
+#pragma warning disable CA1816 // The driver may wait for the GPU.
+        GC.SuppressFinalize(this);
+#pragma warning restore CA1816
+    }
 
     public override bool IsInvalid => handle == 0;
 
@@ -72,6 +78,11 @@ internal abstract class CudaAllocation : SafeHandle
 
     protected override bool ReleaseHandle()
     {
+        if (_context.IsAbandoned)
+        {
+            return true;
+        }
+
         _context.Use();
         return Free();
     }

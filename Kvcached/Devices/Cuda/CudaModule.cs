@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using Kvcached.Kernels.Gpu;
 
@@ -36,8 +37,9 @@ internal sealed unsafe class CudaModule : IDisposable
 
     private nint Load(byte[] image)
     {
-        var log = stackalloc byte[LogBytes];
-        *log = 0;
+        // One byte more than the driver may write: it is 0, whatever the driver does.
+        var log = stackalloc byte[LogBytes + 1];
+        *log = log[LogBytes] = 0;
         var names = stackalloc int[] { LibCuda.JitErrorLogBuffer, LibCuda.JitErrorLogBufferBytes };
         var values = stackalloc nint[] { (nint)log, LogBytes };
         nint module;
@@ -49,7 +51,7 @@ internal sealed unsafe class CudaModule : IDisposable
 
         return result == CudaResult.Success
             ? module
-            : throw new DeviceUnavailableException($"The driver cannot compile the kernels of '{_source.Name}': {CudaCall.Failure(result, "cuModuleLoadDataEx").Message} {Encoding.UTF8.GetString(log, Array.IndexOf(new Span<byte>(log, LogBytes).ToArray(), (byte)0))}");
+            : throw new DeviceUnavailableException($"The driver cannot compile the kernels of '{_source.Name}': {CudaCall.Failure(result, "cuModuleLoadDataEx").Message} {Marshal.PtrToStringUTF8((nint)log)}");
     }
 }
 
@@ -58,7 +60,7 @@ internal sealed class CudaKernel(CudaDevice device, GpuKernel kernel, nint[] fun
 {
     internal CudaDevice Device { get; } = device;
 
-    internal GpuLaunchPlan Plan { get; } = kernel.Plan;
+    internal GpuKernel Kernel { get; } = kernel;
 
     /// <summary>A function for each entry point.</summary>
     internal nint[] Functions { get; } = functions;

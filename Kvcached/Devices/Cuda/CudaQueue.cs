@@ -23,20 +23,31 @@ internal sealed unsafe class CudaQueue : HostQueue
     /// <summary>Submissions in the stream at a time: few enough that the driver never lets a launch wait for room.</summary>
     private const int Window = 32;
 
-    private const int UpdatesAtOnce = 256;
+    /// <summary>cuStreamBatchMemOp takes fewer than 256.</summary>
+    private const int UpdatesAtOnce = 255;
+
+    /// <summary>How long a queue that ends waits for what is in its stream: far longer than commands take that wait for nobody else.</summary>
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(2);
 
     private readonly CudaDevice _device;
     private readonly nint _stream;
     private readonly SlabTimeline _progress;
+
+    /// <summary>That of <see cref="_progress"/>: there as long as the device is, so that any thread may look at it at any time.</summary>
+    private readonly TimelineSlot* _done;
     private readonly EventBell* _bells = (EventBell*)NativeMemory.AllocZeroed(Window, (nuint)sizeof(EventBell));
     private ulong _issued;
 
     internal CudaQueue(CudaDevice device, nint stream, SlabTimeline progress, string label)
-        : base(device, label) => (_device, _stream, _progress) = (device, stream, progress);
+        : base(device, label)
+    {
+        (_device, _stream, _progress) = (device, stream, progress);
+        _done = progress.Slot;
+    }
 
     public override nint NativeHandle => _stream;
 
-    internal override bool IsPast(long accepted) => HasEnded || (Chain.Consumed >= accepted && _progress.Value >= (ulong)accepted);
+    internal override bool IsPast(long accepted) => HasEnded || (Chain.Consumed >= accepted && _done->Value >= (ulong)accepted);
 
     private protected override int MeasureMore(ReadOnlySpan<Command> commands)
     {
@@ -75,7 +86,7 @@ internal sealed unsafe class CudaQueue : HostQueue
                     record.Kernel = kernel.Index;
                     record.Payload = payload + command.PayloadOffset;
                     record.Length = command.PayloadBytes;
-                    *launches = kernel.Plan(new ReadOnlySpan<byte>(record.Payload, command.PayloadBytes), _device.ComputeUnits);
+                    *launches = kernel.Kernel.Spread(new ReadOnlySpan<byte>(record.Payload, command.PayloadBytes), _device.ComputeUnits);
                     record.More = (byte*)launches++;
                     break;
                 default:
@@ -122,8 +133,9 @@ internal sealed unsafe class CudaQueue : HostQueue
 
     private protected override void End()
     {
-        // What the stream still has will never end if a point that it waits for is never reached: then it goes with the context, and what it names stays.
-        if (_progress.Value >= _issued || _device.IsLost)
+        // What the stream still has will never end if a point of another process that it waits for is never reached: then it goes with the context, and what it names stays.
+        var ended = new Past(this, _issued, orEnding: false);
+        if (!_device.IsAbandoned && _done->Bell.Await(ref ended, HostTimeline.SpinTicks, _patience, BellAccess.Silent))
         {
             _device.Context.Use();
             _ = LibCuda.StreamDestroy(_stream);
@@ -132,7 +144,7 @@ internal sealed unsafe class CudaQueue : HostQueue
         }
         else
         {
-            _device.Abandon(this);
+            _device.Abandon();
         }
     }
 
@@ -152,8 +164,8 @@ internal sealed unsafe class CudaQueue : HostQueue
     /// <summary>Waits until few enough submissions are in the stream. False where the queue is to end.</summary>
     private bool AwaitRoom()
     {
-        var room = new Room(this, _issued < Window ? 0 : _issued - Window + 1);
-        _progress.Slot->Bell.Await(ref room, HostTimeline.SpinTicks, access: BellAccess.Silent);
+        var room = new Past(this, _issued < Window ? 0 : _issued - Window + 1, orEnding: true);
+        _done->Bell.Await(ref room, HostTimeline.SpinTicks, access: BellAccess.Silent);
         return !IsEnding;
     }
 
@@ -237,14 +249,24 @@ internal sealed unsafe class CudaQueue : HostQueue
         }
 
         _issued++;
-        CudaCall.Check(LibCuda.StreamWriteValue64(_stream, (ulong)_progress.Slot, _issued, LibCuda.WriteValueDefault), "cuStreamWriteValue64");
+        CudaCall.Check(LibCuda.StreamWriteValue64(_stream, (ulong)_done, _issued, LibCuda.WriteValueDefault), "cuStreamWriteValue64");
     }
 
     [UnmanagedCallersOnly]
     private static void RingBell(void* bell) => ((EventBell*)bell)->Ring();
 
-    private readonly struct Room(CudaQueue queue, ulong least) : ICondition
+    /// <summary>So many submissions have run, or none will any more; or the queue is to end, where that is asked for too.</summary>
+    private readonly struct Past(CudaQueue queue, ulong least, bool orEnding) : ICondition
     {
-        public bool Holds() => queue._progress.Slot->Value >= least || queue.IsEnding;
+        public bool Holds()
+        {
+            if (queue._done->Value >= least)
+            {
+                return true;
+            }
+
+            queue._device.Look();
+            return orEnding ? queue.IsEnding : queue._device.IsLost;
+        }
     }
 }

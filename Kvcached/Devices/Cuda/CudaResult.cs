@@ -14,5 +14,7 @@ internal enum CudaResult
     InvalidAddressSpace = 717,
     InvalidProgramCounter = 718,
     LaunchFailed = 719,
+    Assert = 710,
+    NvLinkUncorrectable = 220,
     EccUncorrectable = 214,
 }

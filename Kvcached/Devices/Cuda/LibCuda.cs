@@ -89,6 +89,9 @@ internal static unsafe partial class LibCuda
     [LibraryImport(Library, EntryPoint = "cuStreamDestroy_v2")]
     internal static partial CudaResult StreamDestroy(nint stream);
 
+    [LibraryImport(Library, EntryPoint = "cuStreamQuery")]
+    internal static partial CudaResult StreamQuery(nint stream);
+
     [LibraryImport(Library, EntryPoint = "cuStreamSynchronize")]
     internal static partial CudaResult StreamSynchronize(nint stream);
 

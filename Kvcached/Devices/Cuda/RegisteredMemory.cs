@@ -15,7 +15,7 @@ internal sealed class RegisteredMemory(
     protected override unsafe void DiscardCore(long offset, long bytes) => NativeMemory.Clear((byte*)Address + offset, (nuint)bytes);
 }
 
-/// <summary>A mapping that is registered with the driver. Owns the mapping. Disposing it may wait for the GPU, so nothing that is still to run may name it.</summary>
+/// <summary>A mapping that is registered with the driver. Owns the mapping. Disposing it may wait for the GPU, so nothing that is still to run may name it. Neither is finalized.</summary>
 internal sealed class Registration : SafeHandle
 {
     private readonly CudaContext _context;
@@ -30,6 +30,10 @@ internal sealed class Registration : SafeHandle
         context.Use();
         Register(mapping.Address, mapping.Bytes, isReadOnly && context.CanRegisterReadOnly);
         SetHandle(mapping.Address);
+#pragma warning disable CA1816 // The driver may wait for the GPU, and what is registered must stay mapped.
+        GC.SuppressFinalize(this);
+        GC.SuppressFinalize(mapping);
+#pragma warning restore CA1816
     }
 
     public override bool IsInvalid => handle == 0;
@@ -41,6 +45,11 @@ internal sealed class Registration : SafeHandle
 
     protected override bool ReleaseHandle()
     {
+        if (_context.IsAbandoned)
+        {
+            return true;
+        }
+
         _context.Use();
         var isGone = LibCuda.MemHostUnregister(handle) == CudaResult.Success;
         _mapping.Dispose();

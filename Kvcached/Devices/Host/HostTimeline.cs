@@ -87,6 +87,7 @@ internal abstract unsafe class HostTimeline : DeviceTimeline
                 return true;
             }
 
+            device.Look();
             device.ThrowIfLost();
             return false;
         }

@@ -109,6 +109,11 @@ public abstract unsafe partial class MappedDevice
 
     private void ReleaseRetired()
     {
+        if (IsAbandoned)
+        {
+            return;
+        }
+
         SafeHandle[] free;
         lock (_lock)
         {

@@ -48,6 +48,9 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
     /// <summary>Whether the device writes timelines by itself, and rings nobody.</summary>
     internal virtual bool SignalsSilently => false;
 
+    /// <summary>Whether what was submitted may name for ever what it was given, so that nothing of it is given back.</summary>
+    internal virtual bool IsAbandoned => false;
+
     internal bool IsLost => Volatile.Read(ref _fault) != null;
 
     /// <inheritdoc/>
@@ -184,6 +187,11 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
                 slab.RingAll();
             }
         }
+    }
+
+    /// <summary>Looks whether the device still works, where it does not say so by itself. Any thread that waits, without the lock.</summary>
+    internal virtual void Look()
+    {
     }
 
     /// <summary>Throws the fault, if there is one.</summary>
