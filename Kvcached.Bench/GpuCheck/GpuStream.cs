@@ -55,7 +55,7 @@ internal sealed unsafe class GpuStream : ILaunchStream, IDisposable
         var kernel = (CudaKernel)device.LoadKernel(name);
         fixed (T* blob = &arguments)
         {
-            var launch = kernel.Plan(new ReadOnlySpan<byte>(blob, sizeof(T)), device.ComputeUnits);
+            var launch = kernel.Kernel.Plan(new ReadOnlySpan<byte>(blob, sizeof(T)), device.ComputeUnits);
             var bytes = (nuint)sizeof(T);
             var extra = stackalloc nint[] { LibCuda.LaunchParameterBuffer, (nint)blob, LibCuda.LaunchParameterBytes, (nint)(&bytes), LibCuda.LaunchParameterEnd };
             CudaCall.Check(
