@@ -144,7 +144,7 @@ public sealed unsafe class CudaDevice : MappedDevice
         }
 
         Context.Use();
-        return new CudaMemory(this, SharedAllocation.Import(Context, descriptor, bytes), label, bytes, isImported: true);
+        return new CudaMemory(this, SharedAllocation.Import(Context, descriptor, bytes), label, bytes, isImported: true, isReadOnly: access == SharedAccess.ReadOnlyForOthers);
     }
 
     private protected override SafeFileHandle? DescriptorOfCore(DeviceMemory memory) =>

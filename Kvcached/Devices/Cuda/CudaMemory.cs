@@ -10,15 +10,19 @@ internal sealed class CudaMemory : DeviceMemory
     private readonly bool _isImported;
     private int _disposed;
 
-    internal CudaMemory(CudaDevice device, CudaAllocation allocation, string label, long bytes, bool isImported)
+    internal CudaMemory(CudaDevice device, CudaAllocation allocation, string label, long bytes, bool isImported, bool isReadOnly = false)
         : base(label, MemoryKind.Device, bytes)
     {
         _device = device;
         _allocation = allocation;
         _isImported = isImported;
+        IsReadOnly = isReadOnly;
     }
 
     internal CudaDevice Device => _device;
+
+    /// <summary>Whether another process alone may write it; kernels are not kept from it.</summary>
+    internal bool IsReadOnly { get; }
 
     /// <summary>What owns it.</summary>
     internal CudaAllocation Allocation => _allocation;

@@ -155,7 +155,7 @@ internal sealed unsafe class CudaQueue : HostQueue
         _ => throw Foreign("memory", memory?.Label),
     };
 
-    private byte* TargetOf(DeviceMemory? memory) => memory is MappedMemory { IsReadOnly: true }
+    private byte* TargetOf(DeviceMemory? memory) => memory is MappedMemory { IsReadOnly: true } or CudaMemory { IsReadOnly: true }
         ? throw new InvalidOperationException($"The memory {memory.Label} is another process's, which alone can write it.")
         : AddressOf(memory);
 
@@ -227,9 +227,11 @@ internal sealed unsafe class CudaQueue : HostQueue
         var bytes = (nuint)command.Length;
         var extra = stackalloc nint[] { LibCuda.LaunchParameterBuffer, (nint)command.Payload, LibCuda.LaunchParameterBytes, (nint)(&bytes), LibCuda.LaunchParameterEnd };
         var kernel = _device.Kernels[command.Kernel];
-        CudaCall.Check(
-            LibCuda.LaunchKernel(kernel.Functions[launch.EntryPoint], launch.GroupsX, launch.GroupsY, launch.GroupsZ, launch.GroupSize, 1, 1, 0, _stream, null, extra),
-            $"cuLaunchKernel of {kernel.Name}");
+        var result = LibCuda.LaunchKernel(kernel.Functions[launch.EntryPoint], launch.GroupsX, launch.GroupsY, launch.GroupsZ, launch.GroupSize, 1, 1, 0, _stream, null, extra);
+        if (result != CudaResult.Success)
+        {
+            throw CudaCall.Failure(result, $"cuLaunchKernel of {kernel.Name}");
+        }
     }
 
     private void EnqueueSignal(SubmissionRecord* record)

@@ -12,7 +12,7 @@ internal sealed class RegisteredMemory(
     private protected override SafeHandle Handle => registration;
 
     /// <summary>Pinned pages cannot be given back: zeros are written over them.</summary>
-    protected override unsafe void DiscardCore(long offset, long bytes) => NativeMemory.Clear((byte*)Address + offset, (nuint)bytes);
+    private protected override unsafe void Empty(long offset, long bytes) => NativeMemory.Clear((byte*)Address + offset, (nuint)bytes);
 }
 
 /// <summary>A mapping that is registered with the driver. Owns the mapping. Disposing it may wait for the GPU, so nothing that is still to run may name it. Neither is finalized.</summary>

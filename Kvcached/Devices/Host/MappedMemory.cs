@@ -78,8 +78,11 @@ internal unsafe class MappedMemory : DeviceMemory
             throw new InvalidOperationException($"{Label} cannot be discarded: it is shared for reading, or is another process's.");
         }
 
-        Mapping.PunchHole(offset, bytes);
+        Empty(offset, bytes);
     }
+
+    /// <summary>Makes bytes zero that this process may discard.</summary>
+    private protected virtual void Empty(long offset, long bytes) => Mapping.PunchHole(offset, bytes);
 
     protected override void Dispose(bool disposing)
     {
