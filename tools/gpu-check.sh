@@ -15,10 +15,10 @@ usage() {
 
 # The tests' program has the daemon's and the benchmarks' beside it. They start one another by `dotnet exec`, so the bundle carries the runtime as the SDK has it.
 make_bundle() {
-    local out folder dotnet version assembly
+    local out folder dotnet version assembly framework
     out=$(realpath -m "$1")
     folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
+    trap "rm -rf '$folder'" EXIT
     local bundle=$folder/kvcached-gpu-check
     set -e
     cd "$here/.."
@@ -30,9 +30,12 @@ make_bundle() {
     rm -rf "$bundle"/app/runtimes/{win,osx}* "$bundle"/app/{x86,arm64,CodeCoverage,macos,alpine,cs,de,es,fr,it,ja,ko,pl,pt-BR,ru,tr,zh-Hans,zh-Hant}
     dotnet=$(dirname "$(readlink -f "$(command -v dotnet)")")
     version=$(dotnet --list-runtimes | sed -n 's/^Microsoft\.NETCore\.App \([0-9.]*\) .*/\1/p' | sort -V | tail -1)
-    mkdir -p "$bundle/runtime/shared/Microsoft.NETCore.App" "$bundle/runtime/host/fxr"
+    mkdir -p "$bundle/runtime/host/fxr"
     cp "$dotnet/dotnet" "$bundle/runtime/"
-    cp -r "$dotnet/shared/Microsoft.NETCore.App/$version" "$bundle/runtime/shared/Microsoft.NETCore.App/"
+    for framework in Microsoft.NETCore.App Microsoft.AspNetCore.App; do
+        mkdir -p "$bundle/runtime/shared/$framework"
+        cp -r "$dotnet/shared/$framework/$version" "$bundle/runtime/shared/$framework/"
+    done
     cp -r "$dotnet/host/fxr/$version" "$bundle/runtime/host/fxr/"
     cp -r clients examples LICENSE "$bundle/"
     find "$bundle" -name __pycache__ -prune -exec rm -rf {} +
@@ -205,7 +208,7 @@ for part in "${parts[@]}"; do
     printf '%-26s %s, %s s\n' "$name" "$status" $((SECONDS - begun))
     if [[ $name == devices ]] && ! grep -Eq '"name": ?"cuda:[0-9]+"[^}]*"unusable": ?null' "$out/devices.out"; then
         echo "There is no GPU that can be used:" >&2
-        grep -Eo '"name": ?"cuda[^}]*' "$out/devices.out" >&2
+        grep -Eo '"name": ?"cuda[^}]*' "$out/devices.out" >&2 || cat "$out/devices.err" >&2
         exit 2
     fi
 done
@@ -214,4 +217,4 @@ driver=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev
 bench gpu-report "$out" --commit "$(cat "$here/commit")" --driver "${driver:-unknown}" --command "$(basename "$0")"
 status=$?
 echo "The reports: $out/report.md, $out/report.json"
-exit "$status"
+exit $((status == 0 ? 0 : 1))
