@@ -71,6 +71,7 @@ internal sealed class GpuRig : IDisposable
 {
     private readonly Lazy<CudaDevice> _device;
 
+    /// <summary>Opens the GPU's context.</summary>
     /// <exception cref="DeviceUnavailableException">It cannot be used; the message says what to do.</exception>
     public GpuRig(int ordinal, RatioPace pace)
     {
