@@ -182,7 +182,9 @@ run() {
     watch=$!
     wait "$child"
     status=$?
-    if ! kill "$watch" 2>/dev/null; then status=124; fi
+    # Ended by a signal: by the watch.
+    if ((status == 143 || status == 137)); then status=124; fi
+    kill "$watch" 2>/dev/null
     wait "$watch" 2>/dev/null
     kill -KILL -- -"$child" 2>/dev/null
     return "$status"
