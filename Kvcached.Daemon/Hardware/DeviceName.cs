@@ -82,7 +82,8 @@ internal readonly record struct DeviceName(DeviceApi Api, int? Number)
         var (api, number) = (this with { Number = null }, Number);
         var those = DeviceList.Find().Where(device => device.Name == $"{api}" || device.Name.StartsWith($"{api}:", StringComparison.Ordinal)).ToList();
         var wanted = number is { } one ? those.Find(device => device.Name == $"{api}:{one}") : those.Find(device => device.Unusable is null) ?? those[0];
-        return wanted is null ? throw new DeviceUnavailableException($"There is no {this}; there are {string.Join(", ", those.Select(device => device.Name))} ('kvcached devices').")
+        var usable = those.Where(device => device.Unusable is null).Select(device => device.Name).ToList();
+        return wanted is null ? throw new DeviceUnavailableException($"There is no {this} ('kvcached devices'); {(usable.Count > 0 ? $"there are {string.Join(", ", usable)}." : those[0].Unusable)}")
             : wanted.Unusable is { } why ? throw new DeviceUnavailableException($"{this} cannot be used: {why}")
             : Parse(wanted.Name)!.Value;
     }
