@@ -1,8 +1,6 @@
 using Kvcached.Devices;
 using Kvcached.Devices.Cuda;
 using Xunit;
-using Xunit.Abstractions;
-using Xunit.Sdk;
 
 namespace Kvcached.Tests.Devices;
 
@@ -32,15 +30,11 @@ public sealed class CudaFactAttribute : FactAttribute
     public CudaFactAttribute() => Skip = CudaTests.Missing;
 }
 
-/// <summary>Leaves out the tests of a suite that is another's where there is no GPU: those that are skipped stay, and say so.</summary>
-public sealed class CudaSuite : ITestCaseOrderer
+/// <summary>The suites of others on a GPU.</summary>
+public sealed class CudaSuite() : DeviceSuite(CudaTests.Missing)
 {
     internal const string Name = "Kvcached.Tests.Devices.CudaSuite";
     internal const string Assembly = "Kvcached.Tests";
-
-    public IEnumerable<TTestCase> OrderTestCases<TTestCase>(IEnumerable<TTestCase> testCases)
-        where TTestCase : ITestCase =>
-        CudaTests.Missing is null ? testCases : testCases.Where(c => c.SkipReason is not null);
 }
 
 internal sealed class CudaDeviceFixture : DeviceFixture

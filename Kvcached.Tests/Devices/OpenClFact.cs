@@ -1,7 +1,5 @@
 using Kvcached.Devices.OpenCl;
 using Xunit;
-using Xunit.Abstractions;
-using Xunit.Sdk;
 
 namespace Kvcached.Tests.Devices;
 
@@ -26,15 +24,9 @@ public sealed class OpenClFactAttribute : FactAttribute
     public OpenClFactAttribute() => Skip = OpenClTests.Missing;
 }
 
-/// <summary>
-/// Leaves out the tests of a class whose suite is another's, and so not <see cref="OpenClFactAttribute"/>, where there is no OpenCL device: those that are skipped stay, and say so.
-/// </summary>
-public sealed class OpenClSuite : ITestCaseOrderer
+/// <summary>The suites of others on an OpenCL device.</summary>
+public sealed class OpenClSuite() : DeviceSuite(OpenClTests.Missing)
 {
     internal const string Name = "Kvcached.Tests.Devices.OpenClSuite";
     internal const string Assembly = "Kvcached.Tests";
-
-    public IEnumerable<TTestCase> OrderTestCases<TTestCase>(IEnumerable<TTestCase> testCases)
-        where TTestCase : ITestCase =>
-        OpenClTests.Missing is null ? testCases : testCases.Where(c => c.SkipReason is not null);
 }

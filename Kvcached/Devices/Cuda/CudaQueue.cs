@@ -10,11 +10,11 @@ namespace Kvcached.Devices.Cuda;
 /// A queue of the cuda device: a stream, and a thread that hands it submissions, so that nobody who submits waits for the driver.
 /// <code>
 ///   Submit          the queue's thread                                                        the stream
-///   capture ──→     until each point of this process is reached, or its signal is in a stream
+///   capture ──→     until each point of a timeline that is not shared is reached, or its signal is in a stream
 ///                   until there is room in the stream
 ///                   cuStreamWaitValue64 of the points, commands, cuStreamWriteValue64   ──→   wait → commands → signal
 /// </code>
-/// The thread waits for no point: one that another process signals goes to the stream as it is. That a signal of this process is in a stream first keeps a stream
+/// The thread waits for no point of a shared timeline, whoever signals it: that goes to the stream as it is. For others, that a signal is in a stream first keeps a stream
 /// from waiting for what nobody has enqueued, which could hold up others that share its hardware channel, and lets a queue end.
 /// <para>A timeline's device signals are plain writes, so they come from one queue at a time, in the order of their values; the host signals one only where no signal of it is in a stream.</para>
 /// </summary>
@@ -99,7 +99,7 @@ internal sealed unsafe class CudaQueue : HostQueue
 
     private protected override SubmissionRecord* PeekNext() => Chain.Peek();
 
-    /// <summary>Whether a point needs no waiting on the host: it is reached, will be without the host, or is another process's.</summary>
+    /// <summary>Whether a point needs no waiting on the host: it is reached, will be without the host, or is of a shared timeline.</summary>
     private protected override bool IsReady(in WaitRecord wait) => wait.Access != BellAccess.Own || wait.Slot->Value >= wait.Value || wait.Slot->Issued >= wait.Value;
 
     private protected override bool StartNext(SubmissionRecord* record)
