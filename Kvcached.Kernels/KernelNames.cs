@@ -27,6 +27,9 @@ public static class KernelNames
     /// <summary>Copies a range: <see cref="CopyArguments"/>.</summary>
     public const string Copy = "copy";
 
+    /// <summary>Copies several ranges at once: <see cref="CopyBatchArguments"/>. For devices on which each copy costs a launch.</summary>
+    public const string CopyBatch = "copy.batch";
+
     /// <summary>Fills a range with a byte: <see cref="FillArguments"/>.</summary>
     public const string Fill = "fill";
 

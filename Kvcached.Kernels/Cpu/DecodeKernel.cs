@@ -50,9 +50,10 @@ internal static unsafe class DecodeKernel
         }
 
         var last = (int)view.TokenCount - 1;
-        firstPart = ViewOrder.FirstVisible(view, attention->Kv.Shape, attention->WindowTokens, last) / AttentionArguments.PartTokens;
-        var parts = (last / AttentionArguments.PartTokens) - firstPart + 1;
-        return parts <= (int)attention->MaxParts ? int.Max(parts, 0) : 0;
+        var low = ViewOrder.FirstVisible(view, attention->Kv.Shape, attention->WindowTokens, last);
+        firstPart = low / AttentionArguments.PartTokens;
+        var parts = low > last ? 0 : (last / AttentionArguments.PartTokens) - firstPart + 1;
+        return parts <= (int)attention->MaxParts ? parts : 0;
     }
 
     /// <summary>Where a query head's state of a part is kept.</summary>

@@ -19,6 +19,7 @@ public static class GpuKernelLibrary
         Attention(KernelNames.PrefillPaged, AttentionLaunches.EntryPoints("kv_prefill_paged", AttentionLaunches.PrefillSizes), AttentionLaunches.Prefill),
         Attention(KernelNames.PrefillContiguous, AttentionLaunches.EntryPoints("kv_prefill_contiguous", AttentionLaunches.PrefillSizes), AttentionLaunches.Prefill),
         Kernel<CopyArguments>(KernelNames.Copy, "kv_copy", MoveLaunches.Copy, nameof(CopyArguments.Source), nameof(CopyArguments.Target)),
+        Kernel<CopyBatchArguments>(KernelNames.CopyBatch, "kv_copy_batch", MoveLaunches.CopyBatch, nameof(CopyBatchArguments.Source), nameof(CopyBatchArguments.Target)),
         Kernel<FillArguments>(KernelNames.Fill, "kv_fill", MoveLaunches.Fill, nameof(FillArguments.Target)),
         BlockRows(KernelNames.Gather, "kv_gather_blocks"),
         BlockRows(KernelNames.Scatter, "kv_scatter_blocks"),

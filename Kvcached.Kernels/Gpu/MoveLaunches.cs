@@ -6,6 +6,7 @@ internal static class MoveLaunches
     private const uint Lanes = 128;
     private const uint GroupsPerUnit = 32;
     private const ulong BytesPerGroup = 16 * 1024;
+    private const ulong BytesPerSmallGroup = 4 * 1024;
 
     internal static GpuLaunch Write(ReadOnlySpan<byte> blob, int computeUnits)
     {
@@ -15,6 +16,24 @@ internal static class MoveLaunches
     }
 
     internal static GpuLaunch Copy(ReadOnlySpan<byte> blob, int computeUnits) => Bytes(GpuKernel.ArgumentsAs<CopyArguments>(blob).Bytes, computeUnits);
+
+    internal static GpuLaunch CopyBatch(ReadOnlySpan<byte> blob, int computeUnits)
+    {
+        ref readonly var arguments = ref GpuKernel.ArgumentsAs<CopyBatchArguments>(blob);
+        if (arguments.Count > CopyBatchArguments.MaxRanges)
+        {
+            throw new ArgumentException($"Count is {arguments.Count}; {nameof(CopyBatchArguments)} has room for {CopyBatchArguments.MaxRanges}.");
+        }
+
+        var bytes = 0ul;
+        for (var i = 0; i < arguments.Count; i++)
+        {
+            bytes = Math.Max(bytes, arguments[i].Bytes);
+        }
+
+        // Small pieces: what counts for small copies is that all of a range is on its way at once.
+        return new GpuLaunch(0, Lanes, (uint)Math.Min((bytes + BytesPerSmallGroup - 1) / BytesPerSmallGroup, (uint)computeUnits * GroupsPerUnit), arguments.Count);
+    }
 
     internal static GpuLaunch Fill(ReadOnlySpan<byte> blob, int computeUnits) => Bytes(GpuKernel.ArgumentsAs<FillArguments>(blob).Bytes, computeUnits);
 

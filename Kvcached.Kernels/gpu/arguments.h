@@ -41,6 +41,16 @@ typedef struct KvCopyArguments {
     kv_u64 bytes;
 } KvCopyArguments;
 
+#define KV_COPY_RANGES 32
+
+typedef struct KvCopyBatchArguments {
+    kv_u64 source;
+    kv_u64 target;
+    kv_u32 count;
+    kv_u32 reserved;
+    KvCopyArguments ranges[KV_COPY_RANGES];
+} KvCopyBatchArguments;
+
 typedef struct KvFillArguments {
     kv_u64 target;
     kv_u64 bytes;
@@ -123,6 +133,7 @@ KV_ASSERT_BYTES(KvBatch, 112);
 KV_ASSERT_BYTES(KvWriteArguments, 136);
 KV_ASSERT_BYTES(KvAttentionArguments, 160);
 KV_ASSERT_BYTES(KvCopyArguments, 24);
+KV_ASSERT_BYTES(KvCopyBatchArguments, 792);
 KV_ASSERT_BYTES(KvFillArguments, 24);
 KV_ASSERT_BYTES(KvBlockRowsArguments, 56);
 KV_ASSERT_BYTES(KvPageTableArguments, 80);

@@ -149,7 +149,7 @@ KV_INLINE kv_u32 kv_first_dim(kv_u32 slab, kv_u32 j) {
 KV_INLINE void kv_write_lanes(KV_GLOBAL float *row, kv_u32 dim, kv_u32 dims, kv_lanes value) {
     if (dim + KV_LANES <= dims) {
         KV_STORE_LANES(value, row + dim);
-    } else {
+    } else if (KV_LANES > 1) {
         for (kv_u32 i = 0; dim + i < dims; i++) {
             row[dim + i] = ((const float *)&value)[i];
         }

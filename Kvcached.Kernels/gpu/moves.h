@@ -46,6 +46,13 @@ KV_KERNEL kv_copy(const KvCopyArguments a KV_MEMORY(0) KV_MEMORY(1)) {
     kv_copy_bytes(KV_AT(1, kv_u8, a.target), KV_AT(0, const kv_u8, a.source), a.bytes, KV_GLOBAL_ITEM, KV_GLOBAL_ITEMS);
 }
 
+/* Copies ranges at once: a row of groups takes one. */
+KV_KERNEL kv_copy_batch(const KvCopyBatchArguments a KV_MEMORY(0) KV_MEMORY(1)) {
+    const kv_u32 range = KV_GROUP(1);
+    kv_copy_bytes(
+        KV_AT(1, kv_u8, a.ranges[range].target), KV_AT(0, const kv_u8, a.ranges[range].source), a.ranges[range].bytes, KV_GLOBAL_ITEM, KV_GLOBAL_ITEMS);
+}
+
 KV_KERNEL kv_fill(const KvFillArguments a KV_MEMORY(0)) {
     KV_GLOBAL kv_u8 *target = KV_AT(0, kv_u8, a.target);
     const kv_u64 to_unit = (0 - (kv_u64)target) & (KV_UNIT_BYTES - 1u);

@@ -74,6 +74,19 @@ KV_INLINE void kv_count_mismatch(KV_GLOBAL KvStampTally *tally, kv_u32 sequence,
     }
 }
 
+/* Words that a work-item compares at a time: where it is a thread, neighbours read neighbouring words. */
+#define KV_VERIFY_WORDS (KV_LANES == 1 ? 1u : KV_GRANULE_WORDS)
+
+/* Whether any of some words of one granule is not what the token's stamp makes it. */
+KV_INLINE int kv_differ(KV_GLOBAL const kv_u64 *token, kv_u64 stamp, kv_u32 first, kv_u32 end) {
+    kv_u64 difference = 0;
+    for (kv_u32 word = first; word < end; word++) {
+        difference |= token[word] ^ (stamp + word / KV_GRANULE_WORDS * KV_GRANULE_STEP) ^ (word % KV_GRANULE_WORDS * KV_SALT_STEP);
+    }
+
+    return difference != 0;
+}
+
 /* Compares every granule of every visible token with its stamp. A group takes every GroupsY-th token of a sequence. */
 KV_KERNEL kv_verify(const KvStampArguments a KV_MEMORY(0) KV_MEMORY(1) KV_MEMORY(2) KV_MEMORY(3) KV_MEMORY(4)) {
     const kv_u32 sequence = KV_GROUP(0);
@@ -91,15 +104,12 @@ KV_KERNEL kv_verify(const KvStampArguments a KV_MEMORY(0) KV_MEMORY(1) KV_MEMORY
         const kv_u64 offset = block + kv_offset_in_block(a.shape, position, 0, 0, 0);
         const int is_inside = block <= a.pool_bytes - a.shape.block_bytes;
         KV_GLOBAL const kv_u64 *token = (KV_GLOBAL const kv_u64 *)(KV_AT(0, const kv_u8, a.pool) + offset);
-        for (kv_u32 granule = KV_ITEM; granule < granules && is_inside; granule += KV_ITEMS) {
-            const kv_u64 expected_granule = stamp + granule * KV_GRANULE_STEP;
-            kv_u64 difference = 0;
-            for (kv_u32 word = 0; word < KV_GRANULE_WORDS; word++) {
-                difference |= token[granule * KV_GRANULE_WORDS + word] ^ expected_granule ^ (word * KV_SALT_STEP);
-            }
+        for (kv_u32 word = KV_ITEM * KV_VERIFY_WORDS; word < granules * KV_GRANULE_WORDS && is_inside; word += KV_ITEMS * KV_VERIFY_WORDS) {
+            const kv_u32 granule = word / KV_GRANULE_WORDS;
+            verified += word % KV_GRANULE_WORDS == 0;
 
-            verified++;
-            if (difference != 0) {
+            /* Of those who find a granule wrong, one counts it: whose words are the first. */
+            if (kv_differ(token, stamp, word, word + KV_VERIFY_WORDS) && !kv_differ(token, stamp, granule * KV_GRANULE_WORDS, word)) {
                 kv_count_mismatch(tally, expected->sequence_id, position, granule, offset + granule * (kv_u64)KV_GRANULE_BYTES, 1);
             }
         }

@@ -114,6 +114,39 @@ public abstract class AttentionConformance(KernelMachine machine) : IDisposable
         Assert.InRange(AttentionReference.RelativeError(problem.Row(prefilled, 0, 3), expected), 0, 1e-5);
     }
 
+    [Theory]
+    [InlineData(19)]
+    [InlineData(37)]
+    public void Rows_before_the_first_visible_block_see_nothing(int firstVisible)
+    {
+        // Whole groups of rows lie before it, in its part of the tokens and in parts before.
+        var parameters = new AttentionCase { ElementType = KvElementType.Float32, Sequences = [(620, 580)] };
+        using var problem = new AttentionProblem(machine, parameters);
+        problem.Views[0].FirstVisibleBlock = (uint)firstVisible;
+        var first = (firstVisible * parameters.TokensPerBlock) - 40;
+
+        foreach (var prefilled in new[] { problem.Prefill(), problem.PrefillContiguous() })
+        {
+            Assert.All(prefilled[..(first * parameters.QueryHeads * parameters.HeadDim)], value => Assert.Equal(0, value));
+            foreach (var token in new[] { first, first + 1, 579 })
+            {
+                var expected = AttentionReference.Row(problem, parameters, 0, token, first + 40);
+                Assert.InRange(AttentionReference.RelativeError(problem.Row(prefilled, 0, token), expected), 0, 1e-5);
+            }
+        }
+    }
+
+    [Fact]
+    public void Decode_passes_a_view_over_whose_last_position_lies_before_the_first_visible_block()
+    {
+        var parameters = new AttentionCase { Sequences = [(40, 3), (50, 2)] };
+        using var problem = new AttentionProblem(machine, parameters);
+        problem.Views[0].FirstVisibleBlock = 3;
+        var decoded = problem.Decode();
+        Assert.All(problem.Row(decoded, 0, 2).ToArray(), value => Assert.True(float.IsNaN(value), "A row that decode does not compute was written."));
+        AssertClose(problem, parameters, decoded, 1, 1);
+    }
+
     [Fact]
     public void Large_scores_neither_overflow_nor_lose_the_largest()
     {

@@ -18,7 +18,7 @@ public class GpuKernelLibraryTests
 
     [Fact]
     public void Every_kernel_of_the_cpu_device_is_there() =>
-        Assert.Equal(CpuKernelLibrary.All.Select(k => k.Name).Append(KernelNames.UpdateTable).Order(), GpuKernelLibrary.All.Select(k => k.Name).Order());
+        Assert.Equal(CpuKernelLibrary.All.Select(k => k.Name).Append(KernelNames.UpdateTable).Append(KernelNames.CopyBatch).Order(), GpuKernelLibrary.All.Select(k => k.Name).Order());
 
     [Fact]
     public void Every_kernel_of_the_demo_is_there() =>
@@ -120,6 +120,7 @@ public class GpuKernelLibraryTests
         empty.Kv.Batch = 0;
         Assert.All(GpuKernelLibrary.All.Where(k => k.Name.StartsWith("attention", StringComparison.Ordinal)), kernel => Assert.True(Plan(kernel, empty).IsEmpty));
         Assert.True(Plan(GpuKernelLibrary.All.Single(k => k.Name == KernelNames.Copy), default(CopyArguments)).IsEmpty);
+        Assert.True(Plan(GpuKernelLibrary.All.Single(k => k.Name == KernelNames.CopyBatch), default(CopyBatchArguments)).IsEmpty);
         Assert.True(Plan(GpuKernelLibrary.All.Single(k => k.Name == KernelNames.UpdateTable), default(TableUpdateArguments)).IsEmpty);
     }
 

@@ -107,6 +107,7 @@ public sealed partial class NativeAbiTests(ITestOutputHelper output) : IDisposab
         Check<KvWriteArguments>(program, "KvWriteArguments");
         Check<AttentionArguments>(program, "KvAttentionArguments");
         Check<CopyArguments>(program, "KvCopyArguments");
+        Check<CopyBatchArguments>(program, "KvCopyBatchArguments");
         Check<FillArguments>(program, "KvFillArguments");
         Check<BlockRowsArguments>(program, "KvBlockRowsArguments");
         Check<PageTableArguments>(program, "KvPageTableArguments");
