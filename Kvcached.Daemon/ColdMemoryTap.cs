@@ -52,6 +52,18 @@ internal sealed class ColdMemoryTap(IDevice inner) : IDevice
     }
 
     /// <inheritdoc/>
+    public DeviceMemory AllocateElastic(long bytes, long populated, string label)
+    {
+        var memory = inner.AllocateElastic(bytes, populated, label);
+        lock (_gate)
+        {
+            DeviceBytes += bytes;
+        }
+
+        return memory;
+    }
+
+    /// <inheritdoc/>
     public DeviceQueue CreateQueue(string label) => inner.CreateQueue(label);
 
     /// <inheritdoc/>

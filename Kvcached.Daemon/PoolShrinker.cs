@@ -6,7 +6,7 @@ namespace Kvcached.Daemon;
 /// When a pool gives memory back, which only its user knows: as soon as less than half of what it has is in use, and at the end. It grows by itself, with
 /// need.
 /// </summary>
-internal sealed class PoolShrinker(KvCache cache, PoolSize size)
+internal sealed class PoolShrinker(KvCache cache)
 {
     private static readonly TimeSpan _limit = TimeSpan.FromSeconds(10);
 
@@ -17,7 +17,7 @@ internal sealed class PoolShrinker(KvCache cache, PoolSize size)
     public void Look(in KvCacheStatistics statistics)
     {
         PeakBytes = Math.Max(PeakBytes, statistics.PoolPresentBytes);
-        if (statistics.PoolPresentBytes > size.FloorBytes && statistics.ResidentBytes < statistics.PoolPresentBytes / 2)
+        if (statistics.PoolPresentBytes > statistics.PoolFloorBytes && statistics.ResidentBytes < statistics.PoolPresentBytes / 2)
         {
             cache.Trim();
         }
@@ -29,7 +29,7 @@ internal sealed class PoolShrinker(KvCache cache, PoolSize size)
     {
         var start = Stopwatch.GetTimestamp();
         cache.Trim();
-        while (cache.GetStatistics().PoolPresentBytes > size.FloorBytes && Stopwatch.GetElapsedTime(start) < _limit)
+        while (cache.GetStatistics() is var statistics && Math.Max(statistics.PoolPresentBytes, cache.PoolPhysicalBytes) > statistics.PoolFloorBytes && Stopwatch.GetElapsedTime(start) < _limit)
         {
             Thread.Sleep(1);
             cache.Pump();

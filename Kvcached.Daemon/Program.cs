@@ -35,6 +35,11 @@ if (parse.Errors.Count > 0)
         Console.Error.WriteLine(Printable.Escape($"kvcached: {error.Message}"));
     }
 
+    if (parse.CommandResult.Command == root)
+    {
+        Console.Error.WriteLine($"Commands: {string.Join(", ", root.Subcommands.Where(command => !command.Hidden).Select(command => command.Name))}. What each does: kvcached --help");
+    }
+
     return usageError;
 }
 

@@ -4,13 +4,14 @@
 # the others from running. PyTorch with Triton and ncu are used where they are there.
 #
 #   tools/gpu-check.sh --bundle OUT.tar.xz      in the repository; needs the SDK
-#   ./gpu-check.sh [--out FOLDER] [--list]      in the bundle; exit 0 if all holds, 1 if something does not, 2 where there is no GPU
+#   ./gpu-check.sh [--out FOLDER] [--only PART,PART…]      in the bundle; exit 0 if all holds, 1 if something does not, 2 where there is no GPU
+#   ./gpu-check.sh --list                       in the bundle: the parts
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
-    sed -n '/^#   /s/^# *//p' "${BASH_SOURCE[0]}" >&2
-    exit 2
+    sed -n '/^#   /s/^# *//p' "${BASH_SOURCE[0]}"
+    exit "$1"
 }
 
 # The tests' program has the daemon's and the benchmarks' beside it. They start one another by `dotnet exec`, so the bundle carries the runtime as the SDK has it.
@@ -50,13 +51,15 @@ make_bundle() {
     echo "$out: $(du -h "$out" | cut -f1), of commit $(cat "$bundle/commit")"
 }
 
-bundle= list=0 out=$PWD/gpu-report
+bundle= list=0 only= out=$PWD/gpu-report
 while (($# > 0)); do
     case $1 in
-        --bundle) [[ $# -ge 2 ]] || usage; bundle=$2; shift 2 ;;
-        --out) [[ $# -ge 2 ]] || usage; out=$2; shift 2 ;;
+        --bundle) [[ $# -ge 2 ]] || usage 2 >&2; bundle=$2; shift 2 ;;
+        --out) [[ $# -ge 2 ]] || usage 2 >&2; out=$2; shift 2 ;;
+        --only) [[ $# -ge 2 ]] || usage 2 >&2; only=$2; shift 2 ;;
         --list) list=1; shift ;;
-        *) usage ;;
+        -h | --help) usage 0 ;;
+        *) usage 2 >&2 ;;
     esac
 done
 
@@ -146,6 +149,7 @@ parts=(
     "blocked_wait_mps|50|blocked_wait, with MPS|blocked_wait_mps"
     "killed_peer|30||check killed_peer"
     "vmm_page_cost|20||check vmm_page_cost"
+    "small_copies|40||check small_copies"
     "graph_replay|30||check graph_replay"
     "conformance|60|DeviceConformance and sharing on the cuda device|suites CudaDeviceConformance CudaSharing"
     "accuracy|60|the kernels' suites on the GPU|suites CudaAttention CudaKv CudaMove CudaPage CudaStamp CudaGolden"
@@ -171,6 +175,21 @@ if ((list)); then
         printf '%-26s %3s s  %s\n' "$name" "$limit" "$command"
     done
     exit 0
+fi
+
+# What there is to run on is always looked for first.
+if [[ -n $only ]]; then
+    chosen=("${parts[0]}")
+    IFS=, read -ra names <<<"$only"
+    for name in "${names[@]}"; do
+        found=
+        for part in "${parts[@]}"; do
+            [[ $part != "$name|"* ]] || found=$part
+        done
+        [[ -n $found ]] || { echo "There is no part $name; --list names them." >&2; exit 2; }
+        [[ $name == devices ]] || chosen+=("$found")
+    done
+    parts=("${chosen[@]}")
 fi
 
 # run LIMIT COMMAND…: a function, in a process group of its own, ended with all that it started once its time is over.

@@ -37,9 +37,9 @@ internal sealed class VirtualDevice(VirtualClock clock, VirtualLink link, Device
     {
     }
 
-    public void Populate(long offset, long bytes)
-    {
-    }
+    public Point Populate(long offset, long bytes) => default;
+
+    public bool IsRefused(Point arrival) => false;
 
     public void Close(int lane)
     {

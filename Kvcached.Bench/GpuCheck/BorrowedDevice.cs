@@ -9,6 +9,8 @@ internal sealed class BorrowedDevice(IDevice device) : IDevice
 
     public DeviceMemory Allocate(long bytes, MemoryKind kind, string label) => device.Allocate(bytes, kind, label);
 
+    public DeviceMemory AllocateElastic(long bytes, long populated, string label) => device.AllocateElastic(bytes, populated, label);
+
     public DeviceQueue CreateQueue(string label) => device.CreateQueue(label);
 
     public DeviceTimeline CreateTimeline(string label) => device.CreateTimeline(label);

@@ -28,6 +28,7 @@ internal static class GpuCheckCommand
         new("blocked_wait", "does a stream that waits slow another one?", BlockedWait.Run),
         new("killed_peer", "what does a stream see that waits for a process which is killed?", KilledPeer.Run),
         new("vmm_page_cost", "what do create, map and set access cost for 2 MiB?", VmmPages.Measure),
+        new("small_copies", "up to which size does a kernel copy faster than the copy engines?", SmallCopies.Run),
         new("graph_replay", "does a captured decode step give the same bits while blocks move?", GraphReplay.Run),
         Decode("decode_table_ordered", KvPlaces.Ordered),
         Decode("decode_table_scattered", KvPlaces.Scattered),
@@ -105,7 +106,7 @@ internal static class GpuCheckCommand
         {
             return part.Run(rig);
         }
-        catch (Exception error) when (error is InvalidOperationException or CudaException or DeviceLostException or OutOfDeviceMemoryException or KvException)
+        catch (Exception error) when (error is InvalidOperationException or DeviceCallException or DeviceLostException or OutOfDeviceMemoryException or KvException)
         {
             return GpuFinding.Answer(part.Name, isSo: false, error.Message);
         }

@@ -49,11 +49,10 @@ internal static class ClientCommand
 
                 Churn(cache, parse, phases, stop, report);
             }
-            catch (KvException error) when (error.Error == KvError.DaemonLost && parse.GetValue(Reconnect))
+            catch (KvException error) when (error.Error == KvError.DaemonLost && parse.GetValue(Reconnect) && report.Notice())
             {
                 report.DaemonsLost++;
                 report.LostMessage = error.Message;
-                report.NoticedMs = Math.Max(report.NoticedMs, report.SinceLastAnswer());
             }
         }
         while (parse.GetValue(Reconnect) && !stop.IsAsked);
@@ -176,7 +175,13 @@ internal sealed class ClientReport
 
     public void Answered() => _answeredAt = Stopwatch.GetTimestamp();
 
-    public double SinceLastAnswer() => Stopwatch.GetElapsedTime(_answeredAt).TotalMilliseconds;
+    /// <summary>Notes that the daemon is found gone. In an exception filter: what the client has is disposed after it, and a queue of a GPU waits for its stream then, for two seconds at most.</summary>
+    /// <returns>True.</returns>
+    public bool Notice()
+    {
+        NoticedMs = Math.Max(NoticedMs, Stopwatch.GetElapsedTime(_answeredAt).TotalMilliseconds);
+        return true;
+    }
 
     public void Add(ChurnClient client)
     {

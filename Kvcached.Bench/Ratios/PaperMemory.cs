@@ -33,9 +33,9 @@ internal sealed class PaperDevice : ISubmitter
     {
     }
 
-    public void Populate(long offset, long bytes)
-    {
-    }
+    public Point Populate(long offset, long bytes) => default;
+
+    public bool IsRefused(Point arrival) => false;
 
     public void Close(int lane)
     {

@@ -46,6 +46,8 @@ internal static class CoverageTable
             ("a byte that was scrubbed", coverage.ScrubbedBytes),
             ("a unit of the pool that lost its memory", coverage.TrimmedUnits),
             ("a unit of the pool that got memory again", coverage.GrownAgainUnits),
+            ("memory of the pool that came later", coverage.Arrivals),
+            ("memory of the pool that was refused", coverage.Refusals),
             .. Enum.GetValues<WindowEvent>().Select(what => ($"a contiguous window that is {what}", coverage.Windows(what))),
             .. Enum.GetValues<DeathEvent>().Select(what => ($"a death that is {what}", coverage.Deaths(what))),
         ];

@@ -34,6 +34,12 @@ internal sealed class PresenceChecks
         var present = 0;
         for (var start = 0; start < units.Count; start += units[start].Units)
         {
+            if (!units[start].Arrival.IsNone)
+            {
+                // Whether it is there only the device knows; that nobody has it, everyone who looks at a free run's frontier.
+                continue;
+            }
+
             var isPresent = !units.IsAbsent(units[start]);
             present += isPresent ? units[start].Units : 0;
             for (var unit = start; unit < start + units[start].Units; unit++)
@@ -54,12 +60,14 @@ internal sealed class PresenceChecks
     }
 
     /// <summary>Call when a trim has come to its end.</summary>
-    /// <exception cref="InvalidOperationException">More has memory than the floor and what blocks lie in, or points that are not reached keep.</exception>
-    public void CheckTrimmed()
+    /// <param name="arrived">Units that had come before it was asked for, of all that ever came.</param>
+    /// <exception cref="InvalidOperationException">More has memory than the floor, what blocks lie in or points that are not reached keep, and what has come since.</exception>
+    public void CheckTrimmed(long arrived)
     {
         var census = new ArenaCensus(_state.Pool);
         var kept = census.UnitsOf(run => Array.Exists(run.Frontier.Points.ToArray(), point => !_state.Timelines.IsObserved(point)));
-        if (_state.Pool.Units.Present != Math.Max(Floor, kept))
+        var excess = _state.Pool.Units.Present - Math.Max(Floor, kept);
+        if (excess < 0 || excess > _state.Pool.Units.Arrived - arrived)
         {
             throw new InvalidOperationException($"{_state.Pool.Units.Present} units of the pool have memory after a trim; the floor is {Floor}, and {kept} are kept.");
         }

@@ -31,6 +31,12 @@ public sealed record ProgramSetup
     /// <summary>Units of the pool that keep their memory in a trim; 0 for all.</summary>
     public int PoolFloorUnits { get; init; }
 
+    /// <summary>Memory that the pool gets comes later; one of so many requests for it is refused, 0 for none.</summary>
+    public bool GivesLater { get; init; }
+
+    /// <summary>See <see cref="GivesLater"/>.</summary>
+    public int RefusesMemory { get; init; }
+
     /// <summary>Bytes that a pass of compaction may move before it ends with a segment; 0 for no limit.</summary>
     public int CompactionBytes { get; init; }
 
@@ -64,6 +70,7 @@ public sealed record ProgramSetup
     {
         CheckRange(nameof(PoolUnits), PoolUnits, 1, MaxUnits);
         CheckRange(nameof(PoolFloorUnits), PoolFloorUnits, 0, PoolUnits);
+        CheckRange(nameof(RefusesMemory), RefusesMemory, 0, int.MaxValue);
         CheckRange(nameof(CompactionBytes), CompactionBytes, 0, int.MaxValue);
         CheckRange(nameof(ColdUnits), ColdUnits, 0, MaxUnits);
         CheckRange(nameof(TableUnits), TableUnits, 1, MaxUnits);
@@ -119,7 +126,7 @@ public sealed record ProgramSetup
             Clients = new ClientSetup[clients],
         };
         var (pages, windows) = (new SimRandom(seed, stream: 9), new SimRandom(seed, stream: 12));
-        var (pool, leases) = (new SimRandom(seed, stream: 20), new SimRandom(seed, stream: 29));
+        var (pool, leases, memory) = (new SimRandom(seed, stream: 20), new SimRandom(seed, stream: 29), new SimRandom(seed, stream: 30));
         for (var i = 0; i < clients; i++)
         {
             ((ClientSetup[])setup.Clients)[i] = ClientSetup.Draw(hasSmallPool, ref random) with { HasPageTables = pages.OneIn(4) };
@@ -133,6 +140,8 @@ public sealed record ProgramSetup
             PoolFloorUnits = pool.OneIn(2) ? 1 + pool.Next(setup.PoolUnits) : 0,
             CompactionBytes = pool.OneIn(2) ? 1 << pool.Next(14) : 0,
             LeaseOperations = leases.OneIn(4) ? 32 << leases.Next(4) : 0,
+            GivesLater = memory.OneIn(2),
+            RefusesMemory = memory.OneIn(2) ? 0 : 1 << memory.Next(4),
         };
     }
 

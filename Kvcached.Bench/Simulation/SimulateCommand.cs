@@ -176,6 +176,8 @@ internal static class SimulateCommand
             json.WriteNumber("trimmed_units", coverage.TrimmedUnits);
             json.WriteNumber("grown_units", coverage.GrownUnits);
             json.WriteNumber("grown_again_units", coverage.GrownAgainUnits);
+            json.WriteNumber("arrivals", coverage.Arrivals);
+            json.WriteNumber("refusals", coverage.Refusals);
             WriteWindows(json, coverage);
             WriteDeaths(json, coverage);
             WriteMix(json, coverage);

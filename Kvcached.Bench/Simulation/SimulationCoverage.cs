@@ -126,6 +126,12 @@ public sealed class SimulationCoverage
     /// <summary>See <see cref="TrimmedUnits"/>.</summary>
     public long GrownAgainUnits { get; set; }
 
+    /// <summary>Times that memory came later, and that it was refused.</summary>
+    public long Arrivals { get; set; }
+
+    /// <summary>See <see cref="Arrivals"/>.</summary>
+    public long Refusals { get; set; }
+
     /// <summary>Operations of a kind.</summary>
     public long Operations(SimulatedCommand command) => _operations[(int)command];
 
@@ -187,6 +193,8 @@ public sealed class SimulationCoverage
         TrimmedUnits += other.TrimmedUnits;
         GrownUnits += other.GrownUnits;
         GrownAgainUnits += other.GrownAgainUnits;
+        Arrivals += other.Arrivals;
+        Refusals += other.Refusals;
     }
 
     private static int IndexOf(SimulatedCommand command, BlockCondition state, bool isLive) => ((((int)command * _states) + (int)state) * 2) + (isLive ? 1 : 0);

@@ -12,6 +12,9 @@ public sealed partial class SimulationRun
     /// <summary>Lets everything end, then checks that all steps were served, all waits met, and nothing is left.</summary>
     private void Finish()
     {
+        // Whoever had the memory gives it back: what was refused is there to be had.
+        _sim.RefusesMemory = 0;
+        _host.Engine.Tick((_read * MillisecondsPerOperation) + PoolMemory.Pause);
         if (_stalled is not null)
         {
             SwitchStall(_stalled);
@@ -74,13 +77,14 @@ public sealed partial class SimulationRun
     /// <summary>Trims the pool and checks what is left. False if there is no rest.</summary>
     private bool TryTrim()
     {
+        var arrived = _host.Engine.State.Pool.Units.Arrived;
         _host.Engine.Trim();
         if (!TryDrain())
         {
             return false;
         }
 
-        _presence.CheckTrimmed();
+        _presence.CheckTrimmed(arrived);
         return true;
     }
 

@@ -54,11 +54,13 @@ public sealed partial class SimulationRun : IDisposable
             LagObservation = setup.LagsObservation,
             CellBytes = CellBytesOf,
             OwnerOf = OwnerOf,
+            Returns = label => setup.GivesLater && label == "pool" ? MemoryReturn.Later : MemoryReturn.AtOnce,
             ForgetsOrder = DroppedOrder.QueueOrdersOf(options.Dropped),
             ForgetsObservation = DroppedOrder.ObservedOf(options.Dropped),
             Trace = options.Trace,
             Kernels = [new StepKernel(step => _steps[(int)step], setup.Tenants.Count > 0), new PageTableKernel(), .. WindowKernel.All],
         });
+        _sim.RefusesMemory = setup.RefusesMemory;
         _dropping = new WaitDroppingDevice(_sim, DroppedOrder.WaitsOf(options.Dropped));
         _host = new EngineHost(_dropping, new EngineSizes
         {
@@ -144,6 +146,8 @@ public sealed partial class SimulationRun : IDisposable
         _coverage.Cleaned = counters.CleanedBlocks;
         _coverage.RefusedSteps = counters.RefusedSteps;
         _coverage.ScrubbedBytes = counters.BytesScrubbed;
+        var units = _host.Engine.State.Pool.Units;
+        (_coverage.Arrivals, _coverage.Refusals) = (units.Asked - units.Refused, units.Refused);
         AddWindows(in counters);
         long dropped = 0, implied = 0;
         for (var reason = 0; reason < WaitDroppingDevice.Reasons; reason++)

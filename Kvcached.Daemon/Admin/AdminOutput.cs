@@ -13,7 +13,7 @@ internal sealed class AdminOutput
     private const int StandardOutput = 1;
 
     /// <summary>Columns of tables that no terminal shows.</summary>
-    private const int FileWidth = 160;
+    public const int FileWidth = 160;
 
     /// <summary>EPIPE: whoever has read the pipe is gone.</summary>
     private const int BrokenPipe = 32;

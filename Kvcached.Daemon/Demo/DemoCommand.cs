@@ -68,7 +68,7 @@ internal static class DemoCommand
         {
             return run();
         }
-        catch (Exception error) when (error is DemoFailedException or DaemonFailedException or KvException or DeviceLostException or OutOfDeviceMemoryException or TimeoutException)
+        catch (Exception error) when (error is DemoFailedException or DaemonFailedException or KvException or DeviceLostException or DeviceCallException or OutOfDeviceMemoryException or TimeoutException)
         {
             Console.Error.WriteLine($"kvcached: demo: {error.Message}");
             return Failed;

@@ -30,6 +30,7 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
             var generated = models.Sum(model => model.Requests.Sum(request => (long)request.Generated));
             return new DemoReport
             {
+                Device = device.Name,
                 ElapsedS = Math.Round(watch.Elapsed.TotalSeconds, 3),
                 Models = models.Count,
                 Steps = models.Sum(model => model.Schedule.Steps.Count),
@@ -46,6 +47,7 @@ internal sealed class DemoRunner(IDevice device, DemoOptions options, IDemoDispl
                 DeviceBytesPeak = monitor.DeviceBytesPeak,
                 PoolBytesPeak = poolBytesPeak,
                 PoolBytesEnd = poolBytesEnd,
+                PoolFloorBytes = monitor.Statistics.PoolFloorBytes,
                 NeededBytes = neededBytes,
                 ManagedBytes = monitor.ManagedBytes,
                 GatedSteps = gate.Steps,

@@ -22,6 +22,8 @@ internal sealed class GatedDevice(IDevice inner) : IDevice
 
     public DeviceMemory Allocate(long bytes, MemoryKind kind, string label) => inner.Allocate(bytes, kind, label);
 
+    public DeviceMemory AllocateElastic(long bytes, long populated, string label) => inner.AllocateElastic(bytes, populated, label);
+
     public DeviceQueue CreateQueue(string label) => new GatedQueue(this, inner.CreateQueue(label));
 
     public DeviceTimeline CreateTimeline(string label) => inner.CreateTimeline(label);

@@ -18,7 +18,7 @@ internal sealed class SharedPoolRun : IDisposable
     public SharedPoolRun(IDevice device, IReadOnlyList<DemoModel> models, PagedKvOptions options)
     {
         _cache = PagedKv.Open(device, options);
-        _shrinker = new PoolShrinker(_cache, options.Pool);
+        _shrinker = new PoolShrinker(_cache);
         _models = [.. models.Select(model =>
         {
             var kv = new PagedKv(_cache, model.Shape, model.Schedule, options);

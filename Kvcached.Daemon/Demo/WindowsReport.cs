@@ -6,6 +6,9 @@ namespace Kvcached.Daemon.Demo;
 /// <summary>What the demo on contiguous windows measured: the JSON object of its last line. Figures are of the run on windows.</summary>
 internal sealed record WindowsReport
 {
+    /// <summary>The device's name: its kind and what it runs on.</summary>
+    public required string Device { get; init; }
+
     public required double ElapsedS { get; init; }
 
     public required long Steps { get; init; }

@@ -26,6 +26,7 @@ internal sealed class WindowsRunner(IDevice device, DemoOptions options, IDemoDi
         var generated = requests.Sum(request => (long)request.Generated);
         return new WindowsReport
         {
+            Device = device.Name,
             ElapsedS = Math.Round(watch.Elapsed.TotalSeconds, 3),
             Steps = model.Schedule.Steps.Count,
             PromptTokens = prompt,

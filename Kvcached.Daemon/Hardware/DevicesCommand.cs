@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Kvcached.Daemon.Admin;
 using Spectre.Console;
 
 namespace Kvcached.Daemon.Hardware;
@@ -36,7 +37,13 @@ internal static class DevicesCommand
                 device.Unusable is { } why ? Markup.Escape("no: " + Printable.Escape(why)) : "yes");
         }
 
-        AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) }).Write(table);
+        var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output) });
+        if (Console.IsOutputRedirected)
+        {
+            console.Profile.Width = AdminOutput.FileWidth;
+        }
+
+        console.Write(table);
         return 0;
     }
 }

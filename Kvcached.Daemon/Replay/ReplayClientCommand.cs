@@ -38,7 +38,7 @@ internal static class ReplayClientCommand
             });
             return 0;
         }
-        catch (Exception error) when (error is TraceException or KvException or OutOfDeviceMemoryException or ReplayStalledException or DeviceLostException)
+        catch (Exception error) when (error is TraceException or KvException or OutOfDeviceMemoryException or ReplayStalledException or DeviceLostException or DeviceCallException)
         {
             Console.Error.WriteLine(error.Message);
             return 1;

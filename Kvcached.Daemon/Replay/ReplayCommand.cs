@@ -56,7 +56,7 @@ internal static class ReplayCommand
         {
             throw new UsageException($"replay: {error.Message}", error);
         }
-        catch (Exception error) when (error is ReplayStalledException or ReplayClientException or DaemonFailedException or DeviceLostException)
+        catch (Exception error) when (error is ReplayStalledException or ReplayClientException or DaemonFailedException or DeviceLostException or DeviceCallException)
         {
             errors.WriteLine($"kvcached: replay: {error.Message}");
             return Failed;
@@ -174,6 +174,11 @@ internal static class ReplayCommand
         if (options.FlipBit)
         {
             errors.WriteLine(report.Flipped is { } flipped ? $"kvcached: replay: flipped {flipped}." : "kvcached: replay: no request was evicted whole, so no bit was flipped.");
+        }
+
+        if (report.EvictedBlocks == 0)
+        {
+            errors.WriteLine("kvcached: replay: nothing was evicted: the pool holds all that was live. A smaller --pool, or a larger --active, shows more.");
         }
 
         foreach (var complaint in report.Complaints())

@@ -10,6 +10,9 @@ internal sealed record ReplayReport
 {
     private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
+    /// <summary>The device's name, the daemon's where there was one: its kind and what it runs on.</summary>
+    public required string Device { get; init; }
+
     /// <summary>Client processes that shared a daemon; null where there was none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? Processes { get; init; }
@@ -100,6 +103,7 @@ internal sealed record ReplayReport
     /// <summary>The report for people.</summary>
     public void WriteTo(TextWriter text)
     {
+        Line(text, "device", $"{Device}");
         Line(text, "requests", $"{Requests:N0}, {Refused:N0} refused");
         Line(text, "tokens", $"{Tokens:N0} in {Steps:N0} steps, {Tokens / Math.Max(ElapsedSeconds, 1e-3):N0} tokens/s");
         Line(text, "blocks", $"{EvictedBlocks:N0} evicted, {ReloadedBlocks:N0} reloaded");

@@ -41,7 +41,7 @@ internal sealed class ReplayRun : IDisposable
         _speed = options.Speed;
         _refused = new bool[plan.Requests.Length];
         _cache = cache;
-        _shrinker = new PoolShrinker(_cache, plan.Pool);
+        _shrinker = new PoolShrinker(_cache);
         var model = _cache.RegisterModel("replay", plan.Layout.ToKvLayout());
         _lane = new ReplayLane(_cache, model, plan, Refuse);
         _live = new LiveRequests(plan, model, options.Seed);
@@ -170,6 +170,7 @@ internal sealed class ReplayRun : IDisposable
         var tally = _lane.Tally;
         return new ReplayReport
         {
+            Device = _tap?.Name ?? string.Empty,
             Requests = _plan.Requests.Length,
             Refused = _refused.Count(refused => refused),
             Tokens = _lane.Tokens,
@@ -190,7 +191,7 @@ internal sealed class ReplayRun : IDisposable
             ColdBytesPeak = statistics.ColdBytesPeak,
             Unverified = _lane.ExpectedGranules - tally.VerifiedGranules,
             FirstMismatch = tally.MismatchedGranules == 0 ? null : Describe(tally),
-            PoolFloorBytes = _plan.Pool.FloorBytes,
+            PoolFloorBytes = statistics.PoolFloorBytes,
             Flipped = _flip?.Flipped,
         };
     }

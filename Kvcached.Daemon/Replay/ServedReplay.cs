@@ -109,7 +109,7 @@ internal sealed class ServedReplay
         control.Ask<OkMessage>(new TrimMessage());
         var start = Stopwatch.GetTimestamp();
         DaemonStatus status;
-        while ((status = control.Ask<StatusMessage>(new GetStatusMessage()).Status).Totals.PoolPresentBytes > _options.Pool.FloorBytes && Stopwatch.GetElapsedTime(start) < _shrinkLimit)
+        while ((status = control.Ask<StatusMessage>(new GetStatusMessage()).Status).Totals is var totals && totals.PoolPresentBytes > totals.PoolFloorBytes && Stopwatch.GetElapsedTime(start) < _shrinkLimit)
         {
             Thread.Sleep(10);
         }
@@ -124,6 +124,7 @@ internal sealed class ServedReplay
         parts.ForEach(part => latencies.Add(part.Latencies));
         return new ReplayReport
         {
+            Device = status.Device,
             Processes = parts.Count,
             Requests = reports.Sum(report => report.Requests),
             Refused = reports.Sum(report => report.Refused),
@@ -145,7 +146,7 @@ internal sealed class ServedReplay
             ColdBytesPeak = status.Totals.ColdBytesPeak,
             Unverified = parts.Sum(part => part.Unverified),
             FirstMismatch = parts.Find(part => part.FirstMismatch is not null)?.FirstMismatch,
-            PoolFloorBytes = _options.Pool.FloorBytes,
+            PoolFloorBytes = status.Totals.PoolFloorBytes,
         };
     }
 }

@@ -75,7 +75,7 @@ internal static class ServeCommand
             await host.RunAsync(cancellation).ConfigureAwait(false);
             return outcome.HasFailed ? Failed : 0;
         }
-        catch (Exception error) when (error is KvException or DeviceUnavailableException or OpenClBuildException or OutOfDeviceMemoryException)
+        catch (Exception error) when (error is KvException or DeviceUnavailableException or DeviceCallException or OpenClBuildException or OutOfDeviceMemoryException)
         {
             Console.Error.WriteLine(Printable.Escape($"kvcached: serve: {error.Message}"));
             return Failed;

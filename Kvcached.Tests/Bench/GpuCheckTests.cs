@@ -71,6 +71,19 @@ public sealed class GpuCheckTests
     }
 
     [Fact]
+    public void Small_copies_are_measured_in_every_size_and_number()
+    {
+        using var device = new CpuDevice(new CpuDeviceOptions { Workers = 1 });
+        var finding = SmallCopies.Run(device, device, rounds: 1);
+        Assert.False(finding.Fails);
+        var figures = JsonNode.Parse(finding.Json)!.AsObject();
+        Assert.Equal(8 * 3, figures.Count(figure => figure.Key.StartsWith("kernel_us_", StringComparison.Ordinal) && (double)figure.Value! > 0));
+        Assert.Equal(3, figures.Count(figure => figure.Key.StartsWith("crossover_", StringComparison.Ordinal)));
+        Assert.Contains("64 at once", (string?)figures["says"], StringComparison.Ordinal);
+        Assert.Equal(0, device.DeviceBytes);
+    }
+
+    [Fact]
     public void A_step_that_is_enqueued_again_gives_the_same_bits_while_blocks_move()
     {
         using var device = new CpuDevice(new CpuDeviceOptions { Workers = 1 });

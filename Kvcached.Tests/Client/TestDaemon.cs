@@ -1,3 +1,4 @@
+using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Server;
 
@@ -11,10 +12,10 @@ internal sealed class TestDaemon : IDisposable
     private readonly ControlListener _listener;
     private readonly Task _accepting;
 
-    public TestDaemon(ServerOptions options)
+    public TestDaemon(ServerOptions options, Func<CpuDevice, ISharingDevice>? decorate = null)
     {
         _options = options;
-        Server = new CacheServer(_device, options);
+        Server = new CacheServer(decorate?.Invoke(_device) ?? _device, options);
         Server.Failed += error => Failure = error;
         try
         {

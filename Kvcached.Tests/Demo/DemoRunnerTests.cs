@@ -142,7 +142,7 @@ public sealed class DemoRunnerTests : IDisposable
         using var json = JsonDocument.Parse(GoodOnWindows.ToJson());
         Assert.Equal(
             [
-                "elapsed_s", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "evicted_blocks", "reloaded_blocks", "window_bytes", "windows_grown",
+                "device", "elapsed_s", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "evicted_blocks", "reloaded_blocks", "window_bytes", "windows_grown",
                 "windows_moved", "windows_dropped", "grown_while_evicting", "gathered_bytes", "pool_bytes", "needed_bytes", "identical_to_unevicted",
             ],
             json.RootElement.EnumerateObject().Select(property => property.Name));
@@ -154,7 +154,7 @@ public sealed class DemoRunnerTests : IDisposable
         using var json = JsonDocument.Parse(Good.ToJson());
         Assert.Equal(
             [
-                "elapsed_s", "models", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
+                "device", "elapsed_s", "models", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
                 "moved_blocks", "compacted_blocks", "copies", "mean_run_length", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "needed_bytes", "managed_bytes", "gated_steps", "gated_evictions", "gated_reloads", "gated_moves",
                 "identical_to_unevicted", "identical_to_contiguous", "flip_detected",
             ],
@@ -193,6 +193,7 @@ public sealed class DemoRunnerTests : IDisposable
 
     private static WindowsReport GoodOnWindows => new()
     {
+        Device = "cpu",
         ElapsedS = 1,
         Steps = 1,
         PromptTokens = 1,
@@ -213,6 +214,7 @@ public sealed class DemoRunnerTests : IDisposable
 
     private static DemoReport Good => new()
     {
+        Device = "cpu",
         ElapsedS = 1,
         Models = 1,
         Steps = 1,

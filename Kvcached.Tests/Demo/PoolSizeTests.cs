@@ -43,7 +43,7 @@ public class PoolSizeTests
         using var cache = KvCache.OpenEmbedded(device, new KvCacheOptions { PoolBytes = size.CeilingBytes, PoolFloorBytes = size.FloorBytes, ColdBytes = 0 });
         var model = cache.RegisterModel("large", new KvLayout { Layers = 16, Heads = 8, HeadDim = 128 });
         var lane = cache.OpenLane();
-        var shrinker = new PoolShrinker(cache, size);
+        var shrinker = new PoolShrinker(cache);
         var (large, small) = (model.CreateSequence(), model.CreateSequence());
         Step(new KvStepItem(large, 12 * 16), new KvStepItem(small, 16));
         shrinker.Look(cache.GetStatistics());

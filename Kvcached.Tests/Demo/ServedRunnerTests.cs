@@ -84,7 +84,7 @@ public class ServedRunnerTests
         using var json = JsonDocument.Parse(Good.ToJson());
         Assert.Equal(
             [
-                "elapsed_s", "processes", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
+                "device", "elapsed_s", "processes", "steps", "prompt_tokens", "generated_tokens", "tokens_per_s", "cleaned_blocks", "evicted_blocks", "reloaded_blocks",
                 "moved_blocks", "compacted_blocks", "gathered_bytes", "needed_bytes", "pool_bytes", "managed_bytes", "identical_to_unevicted",
             ],
             json.RootElement.EnumerateObject().Select(property => property.Name));
@@ -130,6 +130,7 @@ public class ServedRunnerTests
 
     private static ServedReport Good => new()
     {
+        Device = "cpu",
         ElapsedS = 1,
         Processes = 2,
         Steps = 1,

@@ -39,7 +39,7 @@ public sealed class CudaSuite() : DeviceSuite(CudaTests.Missing)
 
 internal sealed class CudaDeviceFixture : DeviceFixture
 {
-    public override CudaDevice Device { get; } = new(new CudaDeviceOptions { Kernels = GpuTestKernels.All });
+    public override CudaDevice Device { get; } = new(new CudaDeviceOptions { Kernels = GpuTestKernels.All, ExtentBytes = 2 << 20 });
 
     public override bool Reach(TimelinePoint point, TimeSpan timeout) => point.Timeline.WaitOnHost(point.Value, timeout);
 }

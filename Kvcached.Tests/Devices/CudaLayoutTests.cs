@@ -53,7 +53,8 @@ public unsafe class CudaLayoutTests
         Assert.Equal(0, LibCuda.GranularityMinimum); // CU_MEM_ALLOC_GRANULARITY_MINIMUM
         Assert.Equal(5, LibCuda.JitErrorLogBuffer); // CU_JIT_ERROR_LOG_BUFFER
         Assert.Equal(6, LibCuda.JitErrorLogBufferBytes); // CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES
-        Assert.Equal(4, LibCuda.FunctionRegisters); // CU_FUNC_ATTRIBUTE_NUM_REGS
+        Assert.Equal(3, LibCuda.FunctionLocalBytes); // CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES
+        Assert.Equal(0, LibCuda.LimitStackBytes); // CU_LIMIT_STACK_SIZE
         Assert.Equal(0, LibCuda.LaunchParameterEnd); // CU_LAUNCH_PARAM_END
         Assert.Equal(1, LibCuda.LaunchParameterBuffer); // CU_LAUNCH_PARAM_BUFFER_POINTER
         Assert.Equal(2, LibCuda.LaunchParameterBytes); // CU_LAUNCH_PARAM_BUFFER_SIZE

@@ -42,6 +42,44 @@ public abstract partial class DeviceConformance
     }
 
     [Fact]
+    public void Elastic_memory_is_zero_wherever_it_has_come_and_keeps_the_rest()
+    {
+        const int Extent = 2 << 20;
+        const int ExtentWords = Extent / sizeof(uint);
+        const int Part = 64 << 10;
+        var memory = Device.AllocateElastic(4 * Extent, Extent, "elastic");
+        var queue = Queue();
+        var point = At(Timeline(), 1);
+        Populate(memory, Extent, Extent);
+        queue.Submit([], Commands(c => c.Fill(memory, 0, 2 * Extent, 0xff)), point);
+        AssertReached(point);
+
+        // All of an extent, and a part of one.
+        memory.Discard(Extent, Extent);
+        memory.Discard(Extent - Part, Part);
+        Populate(memory, Extent - Part, (2 * Extent) + Part);
+
+        var read = HostWords(3 * ExtentWords);
+        point = At(point.Timeline, 2);
+        queue.Submit([], Commands(c => c.Copy(read, 0, memory, 0, 3 * Extent)), point);
+        AssertReached(point);
+        var kept = ExtentWords - (Part / sizeof(uint));
+        Assert.Equal((-1, -1), (Words(read)[..kept].IndexOfAnyExcept(uint.MaxValue), Words(read)[kept..].IndexOfAnyExcept(0u)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Device.AllocateElastic(Extent, Extent + 4096, "too much"));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Device.AllocateElastic(Extent, 1, "no page"));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Device.AllocateElastic(Extent + 1, Extent, "no whole pages"));
+    }
+
+    private void Populate(DeviceMemory memory, long offset, long bytes)
+    {
+        if (memory.Populate(offset, bytes) is > 0 and var arrival)
+        {
+            AssertReached(At(memory.Arrivals!, arrival));
+            Assert.False(memory.IsRefused(arrival));
+        }
+    }
+
+    [Fact]
     public void Memories_do_not_overlap()
     {
         var memories = Enumerable.Range(1, 20).Select(i => Device.Allocate(i * 1000, MemoryKind.Device, $"memory {i}")).OrderBy(m => m.Address).ToArray();
@@ -173,6 +211,36 @@ public abstract partial class DeviceConformance
             }),
             point);
         Assert.Equal([0u, 0x01010102, 0x01010102, 9, 9], Read(words, point));
+    }
+
+    [Fact]
+    public void Copies_of_a_submission_see_what_the_ones_before_them_wrote()
+    {
+        // More than a device makes at a time, at random: many read what another has just written, or write what another has just read or written.
+        const int Words = 64;
+        const int Copies = 500;
+        var random = new Random(1);
+        uint[] expected = [.. Enumerable.Range(0, Words).Select(i => (uint)i)];
+        var words = Filled(expected);
+        var point = At(Timeline(), 1);
+        Queue().Submit(
+            [],
+            Commands(c =>
+            {
+                for (var i = 0; i < Copies; i++)
+                {
+                    var count = random.Next(1, 6);
+                    var from = random.Next(Words - count);
+                    var to = random.Next(Words - count);
+                    if (Math.Abs(from - to) >= count)
+                    {
+                        c.Copy(words, to * sizeof(uint), words, from * sizeof(uint), count * sizeof(uint));
+                        expected.AsSpan(from, count).CopyTo(expected.AsSpan(to));
+                    }
+                }
+            }),
+            point);
+        Assert.Equal(expected, Read(words, point));
     }
 
     [Fact]

@@ -37,6 +37,24 @@ public sealed class OpenClDeviceTests : IDisposable
         Assert.Contains(code.ToString(CultureInfo.InvariantCulture), e.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(true, false, 0ul, true)]
+    [InlineData(false, true, 0ul, false)]
+    [InlineData(false, true, 3ul, false)]
+    [InlineData(false, true, 7ul, true)]
+    [InlineData(false, false, 7ul, false)]
+    public void Memory_of_the_host_is_used_in_place_by_a_CPU_and_by_a_GPU_that_is_coherent_with_it(bool isCpu, bool isUnified, ulong svmCapabilities, bool uses) =>
+        Assert.Equal(uses, OpenClPlatforms.CanUseHostMemory(isCpu, isUnified, svmCapabilities));
+
+    [Theory]
+    [InlineData(-4, true)]
+    [InlineData(-5, true)]
+    [InlineData(-6, true)]
+    [InlineData(-14, false)]
+    [InlineData(-61, false)]
+    public void Codes_for_want_of_memory_are_told_from_others(int code, bool isOutOfMemory) =>
+        Assert.Equal(isOutOfMemory, OpenClException.IsOutOfMemory(code));
+
     [OpenClFact]
     public void Devices_are_found_by_number_and_by_a_part_of_their_name()
     {

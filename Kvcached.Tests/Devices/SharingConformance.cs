@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Cuda;
 using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
 using Kvcached.Devices.OpenCl;
@@ -19,6 +20,16 @@ public sealed class CpuSharingConformance() : SharingConformance(() => new CpuDe
 public sealed class OpenClSharingConformance() : SharingConformance(() => new OpenClDevice())
 {
     [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
+/// <summary>The suite on a GPU.</summary>
+[TestCaseOrderer(CudaSuite.Name, CudaSuite.Assembly)]
+public sealed class CudaSharingConformance() : SharingConformance(() => new CudaDevice())
+{
+    [CudaFact]
     public void The_suite_is_run()
     {
     }

@@ -97,6 +97,22 @@ public abstract class SharingProcesses : IDisposable
     }
 
     [Fact]
+    public void A_queue_that_waits_for_a_peer_holds_up_no_other()
+    {
+        // On a GPU this is so only if the wait is not given to a stream: others may share its hardware channel.
+        var (waiting, other) = (_device.CreateQueue("waits"), _device.CreateQueue("other"));
+        var (held, done) = (_device.CreateTimeline("held"), _device.CreateTimeline("done"));
+        waiting.Submit([new WaitPoint(_theirs, 1)], _commands, new TimelinePoint(held, 1));
+        Assert.False(held.WaitOnHost(1, Moment));
+        _commands.Fill(_device.Allocate(4096, MemoryKind.Host, "filled"), 0, 4096, 1);
+        other.Submit([], _commands, new TimelinePoint(done, 1));
+        Assert.True(done.WaitOnHost(1, Patience));
+        Assert.Equal(0ul, held.Value);
+        _theirs.Signal(1);
+        Assert.True(held.WaitOnHost(1, Patience));
+    }
+
+    [Fact]
     public void A_process_finds_no_way_to_write_what_it_may_only_read()
     {
         StartPeer(SharingPeer.WriteSealed).Dispose();

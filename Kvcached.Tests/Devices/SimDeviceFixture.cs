@@ -15,6 +15,7 @@ public sealed class SimDeviceFixture(ulong seed) : DeviceFixture
         Kernels = SimTestKernels.All,
         CellBytes = _ => sizeof(uint),
         RequirePromises = false,
+        Returns = label => label == "elastic" ? MemoryReturn.Later : MemoryReturn.AtOnce,
     });
 
     public override bool Reach(TimelinePoint point, TimeSpan timeout) => Device.RunUntil(point) && point.IsReached;

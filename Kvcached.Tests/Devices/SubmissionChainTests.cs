@@ -11,6 +11,9 @@ public sealed unsafe class SubmissionChainTests
     /// <summary>Most of a chunk, so that records often begin a new one.</summary>
     private const int MostWords = 5000;
 
+    /// <summary>More than a chunk, so that a chunk of its own is needed, and chunks that are used again are at times too small.</summary>
+    private const int TooManyWords = 12_000;
+
     [Fact]
     public void Records_stay_whole_and_in_order_from_start_to_end()
     {
@@ -28,7 +31,7 @@ public sealed unsafe class SubmissionChainTests
             var random = new Random(1);
             for (var n = 1ul; n <= Records; n++)
             {
-                var words = random.Next(8) == 0 ? random.Next(MostWords) : random.Next(8);
+                var words = random.Next(8) == 0 ? random.Next(MostWords) : random.Next(200) == 0 ? TooManyWords : random.Next(8);
                 var bytes = SubmissionRecord.Measure(0, 0, words * sizeof(ulong));
                 var record = chain.Reserve(bytes);
                 record->Waits = record->Commands = 0;
@@ -78,6 +81,25 @@ public sealed unsafe class SubmissionChainTests
                 Interlocked.Increment(ref wrong);
             }
         }
+    }
+
+    [Fact]
+    public void Chunks_are_used_again()
+    {
+        var chain = new SubmissionChain();
+        var places = new HashSet<nint>();
+        var bytes = SubmissionRecord.Measure(0, 0, MostWords * sizeof(ulong));
+        for (var n = 0; n < 1000; n++)
+        {
+            places.Add((nint)chain.Reserve(bytes));
+            chain.Publish(bytes);
+            Assert.True(chain.PeekAhead() != null && chain.Peek() != null);
+            chain.Start();
+            chain.Advance();
+        }
+
+        chain.Free();
+        Assert.InRange(places.Count, 1, 4);
     }
 
     private static int WordsOf(int bytes) => (bytes - SubmissionRecord.HeaderBytes) / sizeof(ulong);

@@ -21,9 +21,10 @@ internal sealed class EngineRig
 
     private readonly Recorder _recorder = new();
 
-    public EngineRig(int poolBlocks = 4, int coldBlocks = 64, int rows = 32, int cleanAhead = 0, int maxSequences = 64, long compaction = 0, int? floorBlocks = null)
+    public EngineRig(int poolBlocks = 4, int coldBlocks = 64, int rows = 32, int cleanAhead = 0, int maxSequences = 64, long compaction = 0, int? floorBlocks = null, int extentBlocks = 0)
     {
-        Pool = new PlainMemory("pool", poolBlocks * BlockBytes);
+        Pool = new PlainMemory("pool", poolBlocks * BlockBytes, returns: extentBlocks > 0 ? MemoryReturn.Later : MemoryReturn.AtOnce, extentBytes: extentBlocks * BlockBytes);
+        _recorder.GivesLater = extentBlocks > 0;
         Entries = new PlainMemory("entries", rows * RowBytes);
         Cold = coldBlocks == 0 ? null : new PlainMemory("cold", coldBlocks * BlockBytes, MemoryKind.Host);
         Engine = new CacheEngine(
@@ -113,6 +114,17 @@ internal sealed class EngineRig
 
     /// <summary>Blocks of the pool that have been given memory, in the order in which they were.</summary>
     public (long First, long Count)[] PopulatedBlocks => [.. _recorder.Populated.Select(range => (range.Offset / BlockBytes, range.Bytes / BlockBytes))];
+
+    /// <summary>Has the memory arrive that was asked for, or be refused, up to a request.</summary>
+    public void Arrive(int request, bool isRefused = false)
+    {
+        if (isRefused)
+        {
+            _recorder.Refused.Add((ulong)request);
+        }
+
+        Observe(new Point(Point.ArrivalTimeline, (ulong)request));
+    }
 
     /// <summary>Lanes that have been closed, in the order in which they were.</summary>
     public IReadOnlyList<int> ClosedLanes => _recorder.Closed;

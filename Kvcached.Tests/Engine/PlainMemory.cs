@@ -3,8 +3,12 @@ using Kvcached.Devices;
 namespace Kvcached.Tests.Engine;
 
 /// <summary>Memory of no device: a size, and bytes that the host sees.</summary>
-internal sealed class PlainMemory(string label, long bytes, MemoryKind kind = MemoryKind.Device) : DeviceMemory(label, kind, bytes)
+internal sealed class PlainMemory(string label, long bytes, MemoryKind kind = MemoryKind.Device, MemoryReturn returns = MemoryReturn.AtOnce, long extentBytes = 1) : DeviceMemory(label, kind, bytes)
 {
+    public override MemoryReturn Returns => returns;
+
+    public override long ExtentBytes => extentBytes;
+
     private readonly byte[] _bytes = new byte[bytes];
 
     public override ulong Address => 1 << 20;

@@ -45,7 +45,18 @@ internal sealed class Recorder : ISubmitter
 
     public void Discard(long offset, long bytes) => Discarded.Add((offset, bytes));
 
-    public void Populate(long offset, long bytes) => Populated.Add((offset, bytes));
+    /// <summary>Whether memory comes later, and which arrivals are refused.</summary>
+    public bool GivesLater { get; set; }
+
+    public HashSet<ulong> Refused { get; } = [];
+
+    public Point Populate(long offset, long bytes)
+    {
+        Populated.Add((offset, bytes));
+        return GivesLater ? new Point(Point.ArrivalTimeline, (ulong)Populated.Count) : default;
+    }
+
+    public bool IsRefused(Point arrival) => Refused.Remove(arrival.Value);
 
     /// <summary>Lanes that have been closed.</summary>
     public List<int> Closed { get; } = [];

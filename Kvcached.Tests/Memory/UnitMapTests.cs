@@ -13,7 +13,7 @@ public class UnitMapTests
     [Fact]
     public void Units_get_memory_when_they_are_taken_and_no_more_than_are()
     {
-        var units = new UnitMap(units: 8, present: 1, new TimelineTable(), (start, count) => _populated.Add((start, count)));
+        var units = new UnitMap(units: 8, present: 1, new TimelineTable(), new Source(_populated));
         Assert.Equal(0, Use(units.Take(order: 0)!));
         Assert.Empty(_populated);
 
@@ -26,13 +26,29 @@ public class UnitMapTests
     [Fact]
     public void A_window_that_cannot_be_had_gets_no_memory()
     {
-        var units = new UnitMap(units: 4, present: 3, new TimelineTable(), (start, count) => _populated.Add((start, count)));
+        var units = new UnitMap(units: 4, present: 3, new TimelineTable(), new Source(_populated));
         Assert.Equal(2, Use(units.Take(order: 0)!));
 
         Assert.Null(units.TakeWindow(2, order: 1, Lane));
 
         Assert.Empty(_populated);
         Assert.Equal(3, units.Present);
+    }
+
+    /// <summary>Gives memory at once, and notes what it was asked for.</summary>
+    private sealed class Source(List<(int Start, int Units)> populated) : IUnitMemory
+    {
+        public bool ComesLater => false;
+
+        public int LeastOrder => 0;
+
+        public Point Populate(int start, int units)
+        {
+            populated.Add((start, units));
+            return default;
+        }
+
+        public bool IsRefused(Point arrival) => false;
     }
 
     private static int Use(Segment run)

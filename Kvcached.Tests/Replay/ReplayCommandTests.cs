@@ -13,7 +13,7 @@ public class ReplayCommandTests
 
     private static readonly string[] Fields =
     [
-        "requests", "refused", "tokens", "steps", "evicted_blocks", "reloaded_blocks", "bytes_out", "bytes_in", "copies", "mean_run_length", "verified_granules", "mismatched_granules",
+        "device", "requests", "refused", "tokens", "steps", "evicted_blocks", "reloaded_blocks", "bytes_out", "bytes_in", "copies", "mean_run_length", "verified_granules", "mismatched_granules",
         "p50_step_us", "p99_step_us", "device_bytes_peak", "pool_bytes_peak", "pool_bytes_end", "cold_bytes_peak", "elapsed_s",
     ];
 
@@ -27,6 +27,15 @@ public class ReplayCommandTests
         Assert.True(Number(report, "bytes_in") >= 10 * PoolBytes);
         Assert.True(Number(report, "evicted_blocks") > 1_000);
         Assert.True(Number(report, "device_bytes_peak") >= PoolBytes);
+        Assert.StartsWith("cpu (", report.GetProperty("device").GetString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_pool_that_holds_everything_is_said_to_have_shown_little()
+    {
+        var (exit, report, errors) = Replay(new ReplayOptions { Requests = 2, Pool = PoolSize.Fixed(64 << 20), Active = 1 });
+        Assert.Equal((0, 0), (exit, Number(report, "evicted_blocks")));
+        Assert.Contains("nothing was evicted", errors, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -47,10 +56,11 @@ public class ReplayCommandTests
         var (exit, report, errors) = Replay(options);
         Assert.Equal("", errors);
         Assert.Equal(0, exit);
+        Assert.StartsWith("cpu (", report.GetProperty("device").GetString(), StringComparison.Ordinal);
         Assert.Equal((2, 40, 0, 0), (Number(report, "processes"), Number(report, "requests"), Number(report, "refused"), Number(report, "mismatched_granules")));
         Assert.True(Number(report, "evicted_blocks") > 1_000 && Number(report, "reloaded_blocks") > 1_000, report.ToString());
         Assert.InRange(Number(report, "pool_bytes_end"), 1, 2 << 20);
-        Assert.Equal(["processes", .. Fields], report.EnumerateObject().Select(property => property.Name));
+        Assert.Equal(["device", "processes", .. Fields[1..]], report.EnumerateObject().Select(property => property.Name));
         var all = ReplayCommand.ReadRequests(options).Sum(request => (long)request.TotalTokens);
         Assert.InRange(Number(report, "tokens"), all, all + (40 * 24));
     }
@@ -74,6 +84,7 @@ public class ReplayCommandTests
     {
         var report = new ReplayReport
         {
+            Device = "cpu",
             Requests = 1,
             Refused = 0,
             Tokens = 1,
@@ -163,7 +174,8 @@ public class ReplayCommandTests
         var output = new StringWriter(CultureInfo.InvariantCulture);
         ReplayCommand.Execute(new ReplayOptions { Requests = 2, Pool = PoolSize.Fixed(PoolBytes) }, json: false, output, TextWriter.Null);
         var lines = output.ToString().TrimEnd().Split('\n');
-        Assert.StartsWith("requests  2, 0 refused", lines[0], StringComparison.Ordinal);
+        Assert.StartsWith("device ", lines[0], StringComparison.Ordinal);
+        Assert.StartsWith("requests  2, 0 refused", lines[1], StringComparison.Ordinal);
         Assert.Equal(Fields, FieldsOf(lines[^1]));
     }
 

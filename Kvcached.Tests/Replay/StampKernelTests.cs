@@ -144,7 +144,9 @@ public abstract unsafe class StampKernels : IDisposable
         _sequences->Version = 1;
         Launch(KernelNames.Verify);
         Assert.Equal((11 - 6) * GranulesPerToken, _tally->MismatchedGranules);
-        Assert.Equal(6u, _tally->FirstPosition);
+
+        // The first that was found: groups run in any order.
+        Assert.InRange(_tally->FirstPosition, 6u, 10u);
     }
 
     [Fact]

@@ -1,8 +1,11 @@
 using Kvcached.Bench.Fuzz;
 using Kvcached.Daemon.Processes;
+using Kvcached.Devices;
+using Kvcached.Devices.OpenCl;
 using Kvcached.Protocol;
 using Kvcached.Server;
 using Kvcached.Tests.Client;
+using Kvcached.Tests.Devices;
 using Xunit;
 
 namespace Kvcached.Tests.Server;
@@ -106,6 +109,40 @@ public sealed class ControlTests : DaemonRig
         Assert.Equal(KvError.InvalidArgument, error.Error);
         Assert.Contains("130", error.Message, StringComparison.Ordinal);
         Assert.Contains("128", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_client_whose_device_cannot_map_the_daemons_memory_is_told_which_can()
+    {
+        using var daemon = new TestDaemon(Options(), device => new HeldDevice(device) { SharedMemory = SharedMemoryKind.Cuda });
+        var error = Assert.Throws<KvException>(() => daemon.Connect(Device));
+        Assert.Equal(KvError.InvalidArgument, error.Error);
+        Assert.Contains("connect with a cuda device", error.Message, StringComparison.Ordinal);
+        AwaitStatus(daemon, status => status.Clients.Length == 0);
+    }
+
+    [OpenClFact]
+    public async Task A_client_on_OpenCL_shares_the_pool_of_a_daemon_on_the_cpu_with_a_client_on_the_cpu()
+    {
+        using var daemon = new TestDaemon(Options());
+        using var device = new OpenClDevice();
+        using var cache = await KvCache.ConnectAsync(device, Socket);
+        using var other = daemon.Connect(Device);
+        using var queue = device.CreateQueue("steps");
+        using var otherQueue = Device.CreateQueue("reads");
+        using var read = Device.Allocate(4096, MemoryKind.Host, "read");
+        var (commands, model) = (new CommandList(), cache.RegisterModel("m", Layout));
+        var step = cache.OpenLane().Begin([new KvStepItem(model.CreateSequence(), 1)]);
+        commands.Fill(((RemoteCache)cache).Link.Pool, 0, ((RemoteCache)cache).Link.Pool.Bytes, 0x5a);
+        queue.Submit([new WaitPoint(step.Begin.Timeline, step.Begin.Value)], commands, step.End);
+        Assert.True(cache.Wait(step.End, Limit));
+
+        using var done = Device.CreateTimeline("done");
+        commands.Clear();
+        commands.Copy(read, 0, ((RemoteCache)other).Link.Pool, ((RemoteCache)other).Link.Pool.Bytes - 4096, 4096);
+        otherQueue.Submit([], commands, new TimelinePoint(done, 1));
+        Assert.True(done.WaitOnHost(1, Limit));
+        Assert.False(read.HostSpan(0, 4096).ContainsAnyExcept((byte)0x5a));
     }
 
     [Fact]

@@ -48,6 +48,15 @@ public record struct KvCacheStatistics
     /// <summary>Bytes of the pool that may have memory behind them; what the system has given so far is <see cref="KvCache.PoolPhysicalBytes"/>.</summary>
     public long PoolPresentBytes { get; init; }
 
+    /// <summary>Bytes of the pool that keep their memory in a trim: all of it, where no less was asked for or the device never gives memory back; whole extents, where it gives that back so.</summary>
+    public long PoolFloorBytes { get; init; }
+
+    /// <summary>Times that the pool was given memory by a device that gives it later, in extents; steps that wanted it were Busy meanwhile.</summary>
+    public long PoolGrowths { get; init; }
+
+    /// <summary>Times that the device had none to give: the pool went on with what it had.</summary>
+    public long PoolGrowthsRefused { get; init; }
+
     /// <summary>Bytes copied to cold memory.</summary>
     public long BytesOut { get; init; }
 

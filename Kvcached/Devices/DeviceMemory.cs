@@ -10,6 +10,19 @@ public enum MemoryKind
     Host,
 }
 
+/// <summary>What becomes of memory that is given back.</summary>
+public enum MemoryReturn
+{
+    /// <summary>It goes at once, and comes again on first use: <see cref="DeviceMemory.Populate"/> has nothing to do.</summary>
+    AtOnce,
+
+    /// <summary>It does not go: the device keeps what it has allocated, and <see cref="DeviceMemory.Discard"/> writes zeros over it, which may wait for the device.</summary>
+    Never,
+
+    /// <summary>It goes and comes later, by a thread of the device's own and in the order in which that was asked for: a range that was discarded is nobody's to touch until <see cref="DeviceMemory.Arrivals"/> says that it is there.</summary>
+    Later,
+}
+
 /// <summary>
 /// A range of memory that commands name. Owned by who allocated it; disposing it while a submission that names it has not ended is a
 /// broken contract. Thread-safe.
@@ -41,6 +54,15 @@ public abstract class DeviceMemory : IDisposable
     /// <summary>Address of byte 0 as kernels see it. Stable for the memory's life.</summary>
     public abstract ulong Address { get; }
 
+    /// <summary>What becomes of a range that is discarded.</summary>
+    public virtual MemoryReturn Returns => MemoryReturn.AtOnce;
+
+    /// <summary>Counts what <see cref="Populate"/> was asked for and is done with; null unless memory comes <see cref="MemoryReturn.Later"/>. The memory owns it.</summary>
+    public virtual DeviceTimeline? Arrivals => null;
+
+    /// <summary>Bytes that come and go together, a power of two, where memory goes <see cref="MemoryReturn.Later"/>: to ask for fewer saves nothing.</summary>
+    public virtual long ExtentBytes => PageBytes;
+
     /// <summary>
     /// The bytes as the host sees them. For <see cref="MemoryKind.Host"/> only. Nothing orders host accesses with queues: write only what no
     /// submission that has not ended reads, read only after the writer's point has been observed.
@@ -50,7 +72,8 @@ public abstract class DeviceMemory : IDisposable
 
     /// <summary>
     /// Gives the physical memory behind a range back to the system and keeps the addresses: what is read there next is zero. The host's own act,
-    /// in no queue: no submission that has not ended may touch the range. A device that maps memory in larger extents may keep what is not a whole one.
+    /// in no queue: no submission that has not ended may touch the range. A device that maps memory in larger extents may keep what is not a whole one
+    /// (<see cref="Returns"/>).
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The range lies outside the memory, or is not in whole pages of 4,096 bytes.</exception>
     public void Discard(long offset, long bytes)
@@ -63,11 +86,34 @@ public abstract class DeviceMemory : IDisposable
     /// Gives memory to a range that was discarded, before anything is submitted that touches it. The host's own act, as <see cref="Discard"/> is. A device
     /// that gives memory on first use has nothing to do.
     /// </summary>
+    /// <returns>The value of <see cref="Arrivals"/> at which all of the range has memory and is zero, or has been refused (<see cref="IsRefused"/>); 0 where it has memory now.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The range lies outside the memory, or is not in whole pages of 4,096 bytes.</exception>
-    public void Populate(long offset, long bytes)
+    public ulong Populate(long offset, long bytes)
     {
         CheckPages(offset, bytes);
-        PopulateCore(offset, bytes);
+        return PopulateCore(offset, bytes);
+    }
+
+    /// <summary>Whether an arrival that has been reached is none: the device has not got the memory now, the range is as it was, and may be asked for again.</summary>
+    /// <param name="arrival">What <see cref="Populate"/> returned. A refusal is told once.</param>
+    public virtual bool IsRefused(ulong arrival) => false;
+
+    /// <summary>Discards all but the first bytes, where that gives anything back; disposes the memory where it cannot be.</summary>
+    internal void KeepFirst(long populated)
+    {
+        try
+        {
+            CheckPages(populated, Bytes - populated);
+            if (Returns != MemoryReturn.Never && populated < Bytes)
+            {
+                Discard(populated, Bytes - populated);
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>Gives the memory back to the device.</summary>
@@ -80,10 +126,8 @@ public abstract class DeviceMemory : IDisposable
     /// <summary>Gives a range that has been checked back to the system.</summary>
     protected abstract void DiscardCore(long offset, long bytes);
 
-    /// <summary>Gives memory to a range that has been checked.</summary>
-    protected virtual void PopulateCore(long offset, long bytes)
-    {
-    }
+    /// <summary>Gives memory to a range that has been checked; see <see cref="Populate"/>.</summary>
+    protected virtual ulong PopulateCore(long offset, long bytes) => 0;
 
     /// <summary>Gives the memory back to the device.</summary>
     protected abstract void Dispose(bool disposing);

@@ -14,6 +14,22 @@ public interface IDevice : IDisposable
     /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
     DeviceMemory Allocate(long bytes, MemoryKind kind, string label);
 
+    /// <summary>
+    /// Allocates memory of kind <see cref="MemoryKind.Device"/>, aligned to 4,096 bytes, of which the first part alone has memory, zeroed: the rest is as if it had been discarded. Where the device takes
+    /// no memory back (<see cref="MemoryReturn.Never"/>), all of it has some.
+    /// </summary>
+    /// <param name="bytes">Its size.</param>
+    /// <param name="populated">Bytes that have memory from the start: whole pages.</param>
+    /// <param name="label">What it is for, in messages.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is not positive, or <paramref name="populated"/> lies outside it or, where it is less, either is not in whole pages.</exception>
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
+    DeviceMemory AllocateElastic(long bytes, long populated, string label)
+    {
+        var memory = Allocate(bytes, MemoryKind.Device, label);
+        memory.KeepFirst(populated);
+        return memory;
+    }
+
     /// <summary>Creates a queue.</summary>
     DeviceQueue CreateQueue(string label);
 

@@ -15,6 +15,16 @@ public enum SharedAccess
     ReadWriteForOthers,
 }
 
+/// <summary>What memory of kind <see cref="MemoryKind.Device"/> is that processes share: a descriptor of one means nothing to a device that shares the other.</summary>
+public enum SharedMemoryKind
+{
+    /// <summary>Memory of the host, under a memfd: the cpu device, and OpenCL where it uses the host's memory.</summary>
+    Host,
+
+    /// <summary>Memory of a GPU, under a descriptor of its driver.</summary>
+    Cuda,
+}
+
 /// <summary>
 /// A device whose memory and timelines several processes can use, each through a device of its own. What is shared is a descriptor, which travels over a Unix
 /// socket; a timeline is an offset into shared memory. Order between the processes is by timelines alone.
@@ -31,6 +41,9 @@ public enum SharedAccess
 /// </summary>
 public interface ISharingDevice : IDevice
 {
+    /// <summary>What its shared memory is.</summary>
+    SharedMemoryKind SharedMemory { get; }
+
     /// <summary>Allocates zeroed memory, aligned to 4,096 bytes, that others can map; nobody can shrink or grow it.</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is not positive.</exception>
     /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
@@ -78,6 +91,10 @@ public interface ISharingDevice : IDevice
     /// <param name="bits">The bell is rung only while one of these is set there.</param>
     /// <param name="eventDescriptor">An eventfd, non-blocking. The bell's from here on.</param>
     SignalBell CreateBell(DeviceMemory attention, long offset, uint bits, SafeFileHandle eventDescriptor);
+
+    /// <summary>Looks whether the device still works: one whose commands fail is known to be lost by its next driver call alone, and that may wait for the driver.</summary>
+    /// <exception cref="DeviceLostException">It does not; the message says why.</exception>
+    void ThrowIfLost();
 
     /// <summary>Has a bell rung after each signal of a timeline that this process submits or gives from now on; null for none.</summary>
     void Attach(DeviceTimeline timeline, SignalBell? bell);

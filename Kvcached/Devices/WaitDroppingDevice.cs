@@ -38,6 +38,9 @@ public sealed class WaitDroppingDevice : IDevice
     public DeviceMemory Allocate(long bytes, MemoryKind kind, string label) => _device.Allocate(bytes, kind, label);
 
     /// <inheritdoc/>
+    public DeviceMemory AllocateElastic(long bytes, long populated, string label) => _device.AllocateElastic(bytes, populated, label);
+
+    /// <inheritdoc/>
     public DeviceQueue CreateQueue(string label) => new Queue(this, _device.CreateQueue(label));
 
     /// <inheritdoc/>

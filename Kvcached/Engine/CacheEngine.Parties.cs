@@ -12,7 +12,11 @@ internal sealed partial class CacheEngine
 
     /// <summary>Changes what a tenant may have. Where it holds more than that, it gives up idle blocks by turns to come, or as others need them.</summary>
     /// <exception cref="KvException">The limits contradict each other, or those of other tenants leave too little of the pool.</exception>
-    public void SetLimits(TenantState tenant, TenantLimits limits) => State.Tenants.SetLimits(tenant, limits);
+    public void SetLimits(TenantState tenant, TenantLimits limits)
+    {
+        State.Tenants.SetLimits(tenant, limits);
+        State.Pool.Units.AskAgain();
+    }
 
     /// <summary>Closes a tenant; its number is used again.</summary>
     /// <exception cref="KvException">It has clients, or holds something.</exception>

@@ -57,8 +57,12 @@ internal sealed partial class CacheEngine
 
     public StepKernels Kernels { get; }
 
-    /// <summary>Tells the host's clock, in milliseconds that never go back: it tells which tenants are idle and how long steps are held, and nothing else.</summary>
-    public void Tick(long milliseconds) => State.Tenants.Now = milliseconds;
+    /// <summary>Tells the host's clock, in milliseconds that never go back: it tells which tenants are idle, how long steps are held and when memory that was refused is asked for again, and nothing else.</summary>
+    public void Tick(long milliseconds)
+    {
+        State.Tenants.Now = milliseconds;
+        State.PoolMemory.Tick(State.Pool.Units, milliseconds);
+    }
 
     /// <summary>
     /// Begins a step. Its number is the lane's next, so points and view slot were known before; what the status is, kernels find out from the

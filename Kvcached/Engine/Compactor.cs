@@ -80,7 +80,17 @@ internal sealed class Compactor(EngineState state, TransferLoop loop, SegmentEmp
 
         for (var windows = WindowsFor(layout); windows.Failures < FailureBudget && windows.TryNext(out var start); windows.Failures++)
         {
-            if (CanVacate(start, units, layout, lane) && TryVacate(start, units, state.Pool.TenantOf(layout)))
+            if (!CanVacate(start, units, layout, lane))
+            {
+                continue;
+            }
+
+            if (state.Pool.Units.AskWindow(start, state.Pool.SegmentOrder(layout)))
+            {
+                return false;
+            }
+
+            if (TryVacate(start, units, state.Pool.TenantOf(layout)))
             {
                 windows.Failures = 0;
                 loop.Flush(null);

@@ -96,7 +96,8 @@ internal sealed class EngineState
     {
         Options = options;
         Submitter = submitter;
-        Pool = new BlockPool(options.Pool.Bytes, options.UnitBytes, Timelines, options.PoolFloorBytes, submitter.Populate);
+        PoolMemory = new PoolMemory(options, submitter);
+        Pool = new BlockPool(options.Pool.Bytes, options.UnitBytes, Timelines, options.PoolFloorBytes, PoolMemory);
         Rows = new RowHeap(options.Entries, options.RowUnitBytes, Timelines);
         Cold = new ColdTier(options.Cold, options.UnitBytes, Timelines);
         Sequences = new SequenceTable(options.MaxSequences);
@@ -113,6 +114,8 @@ internal sealed class EngineState
     public ISubmitter Submitter { get; }
 
     public TimelineTable Timelines { get; } = new();
+
+    public PoolMemory PoolMemory { get; }
 
     public BlockPool Pool { get; }
 
@@ -306,6 +309,11 @@ internal sealed class EngineState
     {
         points.Clear();
         AddOutstanding(points, Point.BackgroundLane, TimelineKind.In, BackgroundValue);
+        if (Pool.Units.LastArrival is var arrival && !Timelines.IsObserved(arrival))
+        {
+            points.Add(arrival);
+        }
+
         foreach (var lane in Lanes)
         {
             if (lane is not null)

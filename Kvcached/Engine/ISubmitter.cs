@@ -18,7 +18,11 @@ internal interface ISubmitter
     void Discard(long offset, long bytes);
 
     /// <summary>Gives memory to a range of the pool that was discarded, before anything is submitted that touches it.</summary>
-    void Populate(long offset, long bytes);
+    /// <returns>The arrival at which the range has it, or it has been refused; none where the range has it now.</returns>
+    Point Populate(long offset, long bytes);
+
+    /// <summary>Whether an arrival that has been observed is a refusal. Ask once.</summary>
+    bool IsRefused(Point arrival);
 
     /// <summary>A lane has ended: its queues, timelines and memory can go. All that it submitted has been observed, and its number may be another's next.</summary>
     void Close(int lane);

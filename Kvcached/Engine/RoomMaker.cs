@@ -5,7 +5,7 @@ namespace Kvcached.Engine;
 
 /// <summary>
 /// Finds bytes of the pool for the blocks of a plan: what is free, then what other layouts waste, then contiguous windows, which are copies, then what victims give up, then a window of
-/// units emptied for the layout. Among victims, tenants over their share go first: what others hold of them comes in whole windows of units.
+/// units emptied for the layout. While memory of the pool comes, nothing gives way to a plan: it waits for that. Among victims, tenants over their share go first: what others hold of them comes in whole windows of units.
 /// </summary>
 internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots coldSlots, Compactor compactor, Windows windows)
 {
@@ -36,7 +36,7 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
     {
         while (!state.Pool.TryAllocate(layout, lane.Number, out bytes, out frontier))
         {
-            if (!compactor.TryMakeSegment(layout, lane) && !TryDropWindow(lane) && !TryEvictByShare(layout, lane, newlyPinned) && !TryEmptyWindow(layout, lane, newlyPinned) && !TryTake(layout, lane, newlyPinned, Taking.OverMin))
+            if (state.Pool.IsGrowing || !TryClear(layout, lane, newlyPinned))
             {
                 return false;
             }
@@ -44,6 +44,11 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
 
         return true;
     }
+
+    private bool TryClear(int layout, LaneState lane, long newlyPinned) =>
+        compactor.TryMakeSegment(layout, lane)
+        || (!state.Pool.IsGrowing
+            && (TryDropWindow(lane) || TryEvictByShare(layout, lane, newlyPinned) || TryEmptyWindow(layout, lane, newlyPinned) || TryTake(layout, lane, newlyPinned, Taking.OverMin)));
 
     /// <summary>
     /// Finds a run of units for a window, as for a block; at last it evicts blocks of the plan's own sequences that lie in the way, which come back
@@ -54,6 +59,11 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         if (TryMakeRoom(layout, lane, newlyPinned, out bytes, out frontier))
         {
             return true;
+        }
+
+        if (state.Pool.IsGrowing)
+        {
+            return false;
         }
 
         TookOwn = _victims.TakesOwn = true;
@@ -142,6 +152,11 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
     {
         while (state.Tenants.AreSeveral && CanPinWindow(layout, lane, newlyPinned) && _victims.TryNextOfOthers(layout, lane, taking, out var start))
         {
+            if (state.Pool.Units.AskWindow(start, state.Pool.SegmentOrder(layout)))
+            {
+                return false;
+            }
+
             if (TryEmpty(start, 1 << state.Pool.SegmentOrder(layout), lane))
             {
                 return state.Pool.TryCarveWindow(layout, start, lane.Number);
@@ -177,6 +192,11 @@ internal sealed class RoomMaker(EngineState state, TransferLoop loop, ColdSlots 
         // A window fails where cold memory turns out to be full; blocks that would have to be copied out then count as no victims.
         while (CanPinWindow(layout, lane, newlyPinned) && _victims.TryChooseWindow(layout, lane, out var start))
         {
+            if (state.Pool.Units.AskWindow(start, state.Pool.SegmentOrder(layout)))
+            {
+                return false;
+            }
+
             var knownFull = coldSlots.FullKinds;
             if (TryEmpty(start, 1 << state.Pool.SegmentOrder(layout), lane))
             {

@@ -82,7 +82,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         {
             Lack.Pins => MayPinLess(lane, step),
             Lack.Quota => state.IsAnythingUnderWay(lane.Client.Tenant) || (room.LacksColdSlots && state.IsAnythingUnderWay()),
-            _ => state.IsAnythingUnderWay() && !state.Reservation.IsOver(lane),
+            _ => state.Pool.IsGrowing || (state.IsAnythingUnderWay() && !state.Reservation.IsOver(lane)),
         };
         loop.Flush(lane);
         if (!mayStillFit)
@@ -160,6 +160,7 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
                 {
                     if (!room.TryMakeRoom(layouts[r].PoolLayout, lane, newlyPinned, out var bytes, out var frontier))
                     {
+                        AskForRest(layouts[r].PoolLayout, needed);
                         return false;
                     }
 
@@ -173,6 +174,15 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         return true;
     }
 
+    /// <summary>Where memory comes, has it come for all blocks of a row that have no place yet, and not for one segment after the other.</summary>
+    private void AskForRest(int layout, int blocks)
+    {
+        if (state.Pool.IsGrowing)
+        {
+            state.Pool.Ask(layout, blocks);
+        }
+    }
+
     /// <summary>
     /// Grows a window in place. Where that cannot be: into a larger run that is free, into the units behind it once they have been emptied, or into a
     /// larger run that is. Into another run the publish gathers all of it.
@@ -183,6 +193,12 @@ internal sealed class StepPlanner(EngineState state, TransferLoop loop, RoomMake
         if (windows.TryGrow(sequence, window, order, lane))
         {
             return true;
+        }
+
+        if (state.Pool.IsGrowing)
+        {
+            // What comes may be what it can grow into, and it is gathered again wherever else it goes.
+            return false;
         }
 
         var isFree = windows.TryAllocate(order, lane, out var bytes, out var frontier);

@@ -107,7 +107,8 @@ internal sealed class Windows(EngineState state)
     public bool TryAllocate(int order, LaneState lane, out BlockAddress bytes, out Frontier frontier)
     {
         var layouts = _poolLayouts[lane.Client.Tenant.Number];
-        if (order + 1 < _orders && state.Pool.TryAllocate(layouts[order + 1], Point.BackgroundLane, out bytes, out frontier))
+        // Where memory comes later, to try is to ask for it: not for twice what is needed.
+        if (order + 1 < _orders && !state.PoolMemory.ComesLater && state.Pool.TryAllocate(layouts[order + 1], Point.BackgroundLane, out bytes, out frontier))
         {
             state.Pool.Halve(bytes, layouts[order], in frontier);
             return true;

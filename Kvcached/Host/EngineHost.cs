@@ -33,6 +33,7 @@ internal sealed record EngineSizes
 internal sealed class EngineHost : ISubmitter, IDisposable
 {
     private readonly HostDevice _device;
+    private readonly Action<IDisposable> _dispose;
     private readonly List<DeviceMemory> _memory = [];
     private HostLane?[] _lanes = [null];
     private DeviceQueue?[] _queues = new DeviceQueue?[2];
@@ -44,17 +45,19 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     {
     }
 
-    public EngineHost(HostDevice device, EngineSizes sizes)
+    /// <summary>Makes an engine and what it needs of a device.</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="sizes">How much of it.</param>
+    /// <param name="dispose">Disposes what a lane that has ended had, which may take as long as the device likes; null to have it done at once.</param>
+    public EngineHost(HostDevice device, EngineSizes sizes, Action<IDisposable>? dispose = null)
     {
-        _device = device;
+        (_device, _dispose) = (device, dispose ?? (made => made.Dispose()));
         try
         {
-            Pool = Allocate(sizes.PoolBytes, MemoryKind.Device, "pool", SharedAccess.ReadWriteForOthers);
-            if (sizes.PoolFloorBytes is { } floor)
-            {
-                Pool.Discard(floor, sizes.PoolBytes - floor);
-            }
-
+            Pool = _device.AllocatePool(sizes.PoolBytes, sizes.PoolFloorBytes ?? sizes.PoolBytes, "pool");
+            _memory.Add(Pool);
+            DeviceBytes += Pool.Bytes;
+            _timelines[Point.ArrivalTimeline] = Pool.Arrivals;
             Entries = Allocate(sizes.TableBytes, MemoryKind.Device, "entries", SharedAccess.ReadOnlyForOthers);
             var cold = sizes.ColdBytes == 0 ? null : Allocate(sizes.ColdBytes, MemoryKind.Host, "cold");
             _queues[Point.BackgroundLane * 2] = device.Device.CreateQueue("background");
@@ -69,7 +72,8 @@ internal sealed class EngineHost : ISubmitter, IDisposable
                     RowUnitBytes = sizes.RowUnitBytes,
                     MaxSequences = sizes.MaxSequences,
                     CleanAheadBlocks = sizes.CleanAheadBlocks,
-                    PoolFloorBytes = sizes.PoolFloorBytes,
+                    // Memory that the device keeps whatever is said is never given back.
+                    PoolFloorBytes = Pool.Returns == MemoryReturn.Never ? null : sizes.PoolFloorBytes,
                     CompactionBytes = sizes.CompactionBytes,
                 },
                 this);
@@ -90,19 +94,44 @@ internal sealed class EngineHost : ISubmitter, IDisposable
     /// <summary>Device memory, and staging beside it.</summary>
     public long DeviceBytes { get; private set; }
 
-    /// <summary>Makes queues, timelines and memory of a lane, then the lane. All of it goes when the lane ends.</summary>
-    /// <param name="client">Whose lane it is.</param>
+    /// <summary>Makes queues, timelines and memory for a lane, which take as long as the device likes. Any thread, without the cache's lock.</summary>
+    /// <param name="name">What the lane is called, in messages.</param>
     /// <param name="options">Its sizes.</param>
-    /// <param name="begin">Its begin timeline, where the caller has made it and disposes it when the lane has ended; null to have one made.</param>
-    /// <param name="end">The same of its end timeline.</param>
     /// <param name="pool">Address of the pool's byte 0 in the process that runs the lane's steps; null for this process.</param>
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
     /// <exception cref="KernelNotFoundException">The lane is to have page tables, and the device has no kernel that writes them; or windows, and it has none that gathers them.</exception>
+    public HostLane MakeLane(string name, KvLaneOptions options, ulong? pool = null) => new(_device, name, options, pool ?? Pool.Address);
+
+    /// <summary>Makes a lane's things, then the lane. All of it goes when the lane ends.</summary>
     /// <exception cref="KvException">The client has been condemned, or there are no more lanes.</exception>
-    public LaneState OpenLane(ClientState client, KvLaneOptions options, DeviceTimeline? begin = null, DeviceTimeline? end = null, ulong? pool = null)
+    /// <inheritdoc cref="MakeLane"/>
+    public LaneState OpenLane(ClientState client, KvLaneOptions options, DeviceTimeline? begin = null, DeviceTimeline? end = null)
     {
         Engine.ThrowIfNoLane(client);
-        var made = new HostLane(_device, Engine.NextLane, options, pool ?? Pool.Address, begin, end);
-        Place(made);
+        return OpenLane(client, MakeLane($"lane {Engine.NextLane}", options), begin, end);
+    }
+
+    /// <summary>Opens a lane of what was made for it, and takes that over, also when it throws.</summary>
+    /// <param name="client">Whose lane it is.</param>
+    /// <param name="made">What <see cref="MakeLane"/> made.</param>
+    /// <param name="begin">Its begin timeline, where the caller has made it and disposes it when the lane has ended; null for its own.</param>
+    /// <param name="end">The same of its end timeline.</param>
+    /// <exception cref="KvException">The client has been condemned, or there are no more lanes.</exception>
+    public LaneState OpenLane(ClientState client, HostLane made, DeviceTimeline? begin, DeviceTimeline? end)
+    {
+        try
+        {
+            Engine.ThrowIfNoLane(client);
+            made.Bring(begin, end);
+        }
+        catch
+        {
+            _dispose(made);
+            throw;
+        }
+
+        var number = Engine.NextLane;
+        Place(made, number);
         foreach (var kind in Enum.GetValues<TimelineKind>())
         {
             // A lane goes on from the values of the one that had its number: in the engine, and here.
@@ -123,7 +152,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         DeviceBytes -= made.DeviceBytes;
         _queues.AsSpan(lane * 2, 2).Clear();
         _timelines.AsSpan(lane * 4, 4).Clear();
-        made.Dispose();
+        _dispose(made);
     }
 
     public DeviceTimeline Timeline(int lane, TimelineKind kind) => _timelines[Point.TimelineOf(lane, kind)]!;
@@ -152,7 +181,9 @@ internal sealed class EngineHost : ISubmitter, IDisposable
 
     public void Discard(long offset, long bytes) => Pool.Discard(offset, bytes);
 
-    public void Populate(long offset, long bytes) => Pool.Populate(offset, bytes);
+    public Point Populate(long offset, long bytes) => Pool.Populate(offset, bytes) is > 0 and var arrival ? new Point(Point.ArrivalTimeline, arrival) : default;
+
+    public bool IsRefused(Point arrival) => Pool.IsRefused(arrival.Value);
 
     /// <summary>Counters, but for waits of the application, which the host does not see. Allocates nothing.</summary>
     public KvCacheStatistics ReadStatistics()
@@ -178,6 +209,9 @@ internal sealed class EngineHost : ISubmitter, IDisposable
             BlockRuns = state.Runs.Count,
             PoolPresentBytes = state.Pool.PresentBytes,
             PoolPinnedBytes = state.Pool.CarvedBytes,
+            PoolFloorBytes = FloorBytes,
+            PoolGrowths = state.Pool.Units.Asked - state.Pool.Units.Refused,
+            PoolGrowthsRefused = state.Pool.Units.Refused,
             ResidentBlocks = state.Pool.UsedBlocks - state.Windows,
             ResidentBytes = state.Pool.UsedBytes - state.WindowBytes,
             WindowBytes = state.WindowBytes,
@@ -191,6 +225,11 @@ internal sealed class EngineHost : ISubmitter, IDisposable
             DeviceBytes = DeviceBytes,
         };
     }
+
+    /// <summary>What the pool keeps: whole extents, where memory comes and goes so.</summary>
+    private long FloorBytes => Engine.State.Options.PoolFloorBytes is not { } floor ? Pool.Bytes
+        : Pool.Returns != MemoryReturn.Later ? floor
+        : Math.Min((floor + Pool.ExtentBytes - 1) / Pool.ExtentBytes * Pool.ExtentBytes, Pool.Bytes);
 
     /// <summary>Tells the engine what the timelines have reached, and lets it act on that.</summary>
     public void Turn()
@@ -269,20 +308,20 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         return memory;
     }
 
-    private void Place(HostLane lane)
+    private void Place(HostLane lane, int number)
     {
-        if (lane.Number >= _lanes.Length)
+        if (number >= _lanes.Length)
         {
-            Array.Resize(ref _lanes, lane.Number + 1);
-            Array.Resize(ref _queues, (lane.Number + 1) * 2);
-            Array.Resize(ref _timelines, (lane.Number + 1) * 4);
+            Array.Resize(ref _lanes, number + 1);
+            Array.Resize(ref _queues, (number + 1) * 2);
+            Array.Resize(ref _timelines, (number + 1) * 4);
         }
 
-        _lanes[lane.Number] = lane;
-        (_queues[lane.Number * 2], _queues[(lane.Number * 2) + 1]) = (lane.In, lane.Out);
+        _lanes[number] = lane;
+        (_queues[number * 2], _queues[(number * 2) + 1]) = (lane.In, lane.Out);
         foreach (var kind in Enum.GetValues<TimelineKind>())
         {
-            _timelines[Point.TimelineOf(lane.Number, kind)] = lane[kind];
+            _timelines[Point.TimelineOf(number, kind)] = lane[kind];
         }
     }
 }

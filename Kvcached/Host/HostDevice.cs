@@ -28,6 +28,19 @@ internal sealed class HostDevice
     public DeviceMemory Allocate(long bytes, MemoryKind kind, string label, SharedAccess access = SharedAccess.Private) =>
         _sharing is null || access == SharedAccess.Private ? Device.Allocate(bytes, kind, label) : _sharing.Allocate(bytes, kind, label, access);
 
+    /// <summary>Allocates a pool, which other processes may write if there are others, and of which the first part alone need have memory.</summary>
+    public DeviceMemory AllocatePool(long bytes, long populated, string label)
+    {
+        if (_sharing is null)
+        {
+            return Device.AllocateElastic(bytes, populated, label);
+        }
+
+        var memory = _sharing.Allocate(bytes, MemoryKind.Device, label, SharedAccess.ReadWriteForOthers);
+        memory.KeepFirst(populated);
+        return memory;
+    }
+
     public DeviceTimeline CreateTimeline(string label)
     {
         var timeline = Device.CreateTimeline(label);

@@ -6,42 +6,45 @@ using Kvcached.Memory;
 namespace Kvcached;
 
 /// <summary>
-/// What a device has for one lane: queues, timelines and memory. Owns what it has made; a begin or end timeline that was brought stays its maker's.
+/// What a device has for one lane: queues, timelines and memory. Owns what it has made; a begin or end timeline that was brought stays its maker's. Made by any thread, and
+/// disposed by any: both may take as long as the device likes.
 /// </summary>
 internal sealed class HostLane : IDisposable
 {
     private readonly HostDevice _device;
     private readonly Stack<IDisposable> _made = new();
-    private readonly DeviceTimeline[] _timelines = new DeviceTimeline[4];
+    private readonly DeviceTimeline?[] _timelines = new DeviceTimeline?[4];
+    private readonly string _name;
 
-    /// <summary>Makes all that a lane needs, or nothing.</summary>
+    /// <summary>Makes all that a lane needs, or nothing: but its begin and end timelines where they are shared with another process, which are brought.</summary>
     /// <param name="device">Where.</param>
-    /// <param name="number">Number of the lane.</param>
+    /// <param name="name">What it is called, in messages.</param>
     /// <param name="options">Its sizes.</param>
     /// <param name="pool">Address of the pool's byte 0 in the process that runs the lane's steps.</param>
-    /// <param name="begin">Its begin timeline, if it has been made.</param>
-    /// <param name="end">Its end timeline, if it has been made.</param>
     /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
     /// <exception cref="KernelNotFoundException">The device lacks a kernel for the lane's page tables or windows.</exception>
-    public HostLane(HostDevice device, int number, KvLaneOptions options, ulong pool, DeviceTimeline? begin, DeviceTimeline? end)
+    public HostLane(HostDevice device, string name, KvLaneOptions options, ulong pool)
     {
-        _device = device;
-        Number = number;
+        (_device, _name) = (device, name);
         try
         {
             var bytes = LaneState.RingBytes(options.Depth, options.MaxBatch, options.MaxLayouts);
-            var views = Allocate(bytes, MemoryKind.Device, $"views of lane {number}", SharedAccess.ReadOnlyForOthers);
-            var staging = Allocate(bytes, MemoryKind.Host, $"staging of lane {number}");
+            var views = Allocate(bytes, MemoryKind.Device, $"views of {name}", SharedAccess.ReadOnlyForOthers);
+            var staging = Allocate(bytes, MemoryKind.Host, $"staging of {name}");
             var pageTables = options.MaxPages == 0
                 ? null
-                : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of lane {number}", SharedAccess.ReadOnlyForOthers), device.Device.LoadKernel(KernelNames.PageTable));
+                : new PageTableRing(options, Allocate(PageTableRing.BytesOf(options), MemoryKind.Device, $"page tables of {name}", SharedAccess.ReadOnlyForOthers), device.Device.LoadKernel(KernelNames.PageTable));
             Memory = new LaneMemory(options.Depth, options.MaxBatch, options.MaxLayouts, views, staging, pageTables, options.Windows ? MakeWindows(options, pool) : null);
-            _timelines[(int)TimelineKind.Begin] = begin ?? MakeTimeline(TimelineKind.Begin);
-            _timelines[(int)TimelineKind.End] = end ?? MakeTimeline(TimelineKind.End);
+            if (!device.IsShared)
+            {
+                _timelines[(int)TimelineKind.Begin] = MakeTimeline(TimelineKind.Begin);
+                _timelines[(int)TimelineKind.End] = MakeTimeline(TimelineKind.End);
+            }
+
             _timelines[(int)TimelineKind.In] = MakeTimeline(TimelineKind.In);
             _timelines[(int)TimelineKind.Out] = MakeTimeline(TimelineKind.Out);
-            In = Keep(device.Device.CreateQueue($"lane {number} in"));
-            Out = Keep(device.Device.CreateQueue($"lane {number} out"));
+            In = Keep(device.Device.CreateQueue($"{name} in"));
+            Out = Keep(device.Device.CreateQueue($"{name} out"));
         }
         catch
         {
@@ -49,8 +52,6 @@ internal sealed class HostLane : IDisposable
             throw;
         }
     }
-
-    public int Number { get; }
 
     public LaneMemory Memory { get; }
 
@@ -61,7 +62,14 @@ internal sealed class HostLane : IDisposable
     /// <summary>Device memory, and staging beside it.</summary>
     public long DeviceBytes { get; private set; }
 
-    public DeviceTimeline this[TimelineKind kind] => _timelines[(int)kind];
+    public DeviceTimeline this[TimelineKind kind] => _timelines[(int)kind]!;
+
+    /// <summary>Gives it timelines of its steps in place of its own.</summary>
+    public void Bring(DeviceTimeline? begin, DeviceTimeline? end)
+    {
+        _timelines[(int)TimelineKind.Begin] = begin ?? _timelines[(int)TimelineKind.Begin];
+        _timelines[(int)TimelineKind.End] = end ?? _timelines[(int)TimelineKind.End];
+    }
 
     /// <summary>Gives back what it has made, the last first: queues before what their submissions name.</summary>
     public void Dispose()
@@ -75,8 +83,8 @@ internal sealed class HostLane : IDisposable
     private WindowRing MakeWindows(KvLaneOptions options, ulong pool)
     {
         var bytes = WindowRing.BytesOf(options);
-        var ring = Allocate(bytes, MemoryKind.Device, $"windows of lane {Number}", SharedAccess.ReadOnlyForOthers);
-        var staging = Allocate(bytes, MemoryKind.Host, $"staged windows of lane {Number}");
+        var ring = Allocate(bytes, MemoryKind.Device, $"windows of {_name}", SharedAccess.ReadOnlyForOthers);
+        var staging = Allocate(bytes, MemoryKind.Host, $"staged windows of {_name}");
         var gathering = new WindowGathering(staging, _device.Device.LoadKernel(KernelNames.GatherWindows));
         return new WindowRing(options, ring, pool, _device.IsShared ? null : _device.Device.LoadKernel(KernelNames.StoreWindows), gathering);
     }
@@ -87,7 +95,7 @@ internal sealed class HostLane : IDisposable
         return Keep(_device.Allocate(bytes, kind, label, access));
     }
 
-    private DeviceTimeline MakeTimeline(TimelineKind kind) => Keep(_device.CreateTimeline($"lane {Number} {kind}"));
+    private DeviceTimeline MakeTimeline(TimelineKind kind) => Keep(_device.CreateTimeline($"{_name} {kind}"));
 
     private TMade Keep<TMade>(TMade made)
         where TMade : IDisposable

@@ -25,7 +25,7 @@ internal sealed partial class BlockPool
     public bool TryTrim(long keepBytes, out long offset, out long bytes)
     {
         ReleaseEmpty();
-        var found = Units.TryTrim((int)(keepBytes / _unitBytes), out var unit, out var units);
+        var found = Units.TryTrim((int)Math.Min(keepBytes / _unitBytes, Units.Count), out var unit, out var units);
         (offset, bytes) = (unit * _unitBytes, units * _unitBytes);
         _owners.AsSpan(unit, units).Fill(Nobody);
         return found;
@@ -40,9 +40,21 @@ internal sealed partial class BlockPool
         }
     }
 
-    /// <summary>Whether a lane may use all of a segment's bytes that nobody holds: what was freed of them, and what was not used.</summary>
+    /// <summary>Asks for memory for so many blocks of a layout, those included that memory comes for already.</summary>
+    public void Ask(int layout, int blocks)
+    {
+        ref readonly var l = ref _layouts[layout];
+        Units.Ask(l.Order, ((blocks + l.Capacity - 1) / l.Capacity) << l.Order);
+    }
+
+    /// <summary>Whether a lane may use all of a segment's bytes that nobody holds: what was freed of them, what was not used, and what has no memory and can have some.</summary>
     public bool IsUsableBy(Segment segment, int lane)
     {
+        if (Units.IsRefused && Units.IsAbsent(segment))
+        {
+            return false;
+        }
+
         if (!FrontierHome.Of(segment.Frontier.Points, _timelines).IsUsableBy(lane))
         {
             return false;

@@ -24,8 +24,8 @@ internal sealed partial class BlockPool
     /// <param name="unitBytes">Bytes of a unit.</param>
     /// <param name="timelines">What has been observed.</param>
     /// <param name="presentBytes">How many of the addresses have memory from the start; null for all.</param>
-    /// <param name="populate">Gives memory to a range that has none: its offset, and its bytes.</param>
-    public BlockPool(long bytes, long unitBytes, TimelineTable timelines, long? presentBytes = null, Action<long, long>? populate = null)
+    /// <param name="memory">Gives memory to units that have none; null where all have some.</param>
+    public BlockPool(long bytes, long unitBytes, TimelineTable timelines, long? presentBytes = null, IUnitMemory? memory = null)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes / unitBytes, BlockAddress.MaxUnits, nameof(bytes));
         _timelines = timelines;
@@ -33,7 +33,7 @@ internal sealed partial class BlockPool
         _pending = new PendingBlocks(timelines);
         _owners = new int[bytes / unitBytes];
         _owners.AsSpan().Fill(Nobody);
-        Units = new UnitMap((int)(bytes / unitBytes), (int)((presentBytes ?? bytes) / unitBytes), timelines, (start, units) => populate?.Invoke(start * unitBytes, units * unitBytes));
+        Units = new UnitMap((int)(bytes / unitBytes), (int)((presentBytes ?? bytes) / unitBytes), timelines, memory);
     }
 
     public UnitMap Units { get; }
@@ -59,6 +59,9 @@ internal sealed partial class BlockPool
 
     /// <summary>Bytes that have memory behind them.</summary>
     public long PresentBytes => Units.Present * _unitBytes;
+
+    /// <summary>Whether memory comes: what waits for room waits for that before anything is evicted.</summary>
+    public bool IsGrowing => Units.Coming > 0;
 
     /// <summary>Units that would be free if each layout's blocks lay in as few segments as they fit.</summary>
     public int WastedUnits

@@ -66,7 +66,7 @@ internal readonly record struct FrontierHome
     /// <summary>Everything has been observed: anyone may use the bytes.</summary>
     public bool IsObserved => Lane == Observed;
 
-    /// <summary>Points of several lanes: nobody may use the bytes yet.</summary>
+    /// <summary>Points of several lanes, or memory that has not come: nobody may use the bytes yet.</summary>
     public bool IsMixed => Lane == Mixed;
 
     /// <summary>Whether a lane may enqueue use of the bytes ahead.</summary>
@@ -97,6 +97,11 @@ internal readonly record struct FrontierHome
             }
 
             var lane = point.Lane;
+            if (point.IsArrival)
+            {
+                return new FrontierHome(Mixed);
+            }
+
             if (home is Observed or Point.BackgroundLane)
             {
                 home = lane;

@@ -18,13 +18,16 @@ internal enum TimelineKind
 
 /// <summary>
 /// A point as the engine keeps it: 16 bits of timeline number, 48 of value. Timeline numbers are lane × 4 + kind; lane 0 is the background
-/// queue, which has the <c>In</c> timeline alone. The default is no point, which counts as observed.
+/// queue, which has the <c>In</c> timeline alone; in the place of its <c>Begin</c> are arrivals of memory of the pool. The default is no point, which counts as observed.
 /// </summary>
 internal readonly record struct Point
 {
     public const ulong MaxValue = (1UL << 48) - 1;
     public const int BackgroundLane = 0;
     public const int MaxLane = (1 << 14) - 1;
+
+    /// <summary>Counts memory that the pool was given: nobody may count on it before it has been observed, since it may be refused.</summary>
+    public const int ArrivalTimeline = 0;
 
     private readonly ulong _packed;
 
@@ -41,6 +44,8 @@ internal readonly record struct Point
     public bool IsNone => _packed == 0;
 
     public int Lane => Timeline >> 2;
+
+    public bool IsArrival => Timeline == ArrivalTimeline;
 
     public TimelineKind Kind => (TimelineKind)(Timeline & 3);
 

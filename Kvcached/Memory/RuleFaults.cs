@@ -113,6 +113,15 @@ internal enum RuleFault
     /// <summary>Units that have no memory are used without getting it.</summary>
     UsedWithoutMemory,
 
+    /// <summary>Units whose memory comes later are used at once.</summary>
+    UsedBeforeItCame,
+
+    /// <summary>Memory that the device refused counts as come.</summary>
+    RefusalNotNoticed,
+
+    /// <summary>Memory that was refused once is never asked for again.</summary>
+    RefusedForEver,
+
     /// <summary>The end of a step counts as observed when its begin is.</summary>
     EndCountedFromBegin,
 

@@ -32,6 +32,9 @@ internal sealed class Segment(int startUnit)
     public int WaitingLane;
     public long WaitingBytes;
 
+    /// <summary>The arrival of its memory that a free run waits for, while it does.</summary>
+    public Point Arrival;
+
     /// <summary>Neighbours in the one list that the run is on.</summary>
     public Segment? Previous;
     public Segment? Next;

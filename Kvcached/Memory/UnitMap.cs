@@ -5,7 +5,12 @@ namespace Kvcached.Memory;
 /// <summary>
 /// The units of an arena and its free runs (a buddy allocator). A free run whose frontier has been observed is <em>ready</em>, and merges with
 /// its buddy; the others wait on a list of their own, each with its frontier, since merging would make one lane's bytes wait for another's.
-/// Runs that are <em>absent</em> have no memory behind them; one that is taken is populated first.
+/// Runs that are <em>absent</em> have no memory behind them; one that is taken is given some first. Where that comes later, nothing is taken: the run <em>comes</em>. It waits for its arrival,
+/// and is then ready, or, where the memory was refused, absent as before.
+/// <code>
+///   absent → comes → ready      (or absent again, and nothing is asked for until <see cref="AskAgain"/>)
+///   absent → ready              where memory comes at once
+/// </code>
 /// </summary>
 internal sealed class UnitMap
 {
@@ -13,22 +18,23 @@ internal sealed class UnitMap
     private const int AbsentMark = -4;
 
     private readonly TimelineTable _timelines;
-    private readonly Action<int, int>? _populate;
+    private readonly IUnitMemory? _memory;
     private readonly Segment[] _units;
     private readonly RunLists _ready = new(ReadyMark);
     private readonly RunLists _absent = new(AbsentMark);
     private SegmentList _waiting;
     private long[] _waitingByLane = [];
+    private ulong _lastArrival;
 
     /// <summary>Makes the units.</summary>
     /// <param name="units">Addresses that there are.</param>
     /// <param name="present">How many of them have memory from the start.</param>
     /// <param name="timelines">What has been observed.</param>
-    /// <param name="populate">Gives memory to units that have none: the first, and how many.</param>
-    public UnitMap(int units, int present, TimelineTable timelines, Action<int, int>? populate = null)
+    /// <param name="memory">Gives memory to units that have none; null where all have some.</param>
+    public UnitMap(int units, int present, TimelineTable timelines, IUnitMemory? memory = null)
     {
         Present = present;
-        _populate = populate;
+        _memory = memory;
         _timelines = timelines;
         _units = new Segment[units];
         for (var i = 0; i < units; i++)
@@ -45,8 +51,28 @@ internal sealed class UnitMap
     /// <summary>Units that have memory behind them.</summary>
     public int Present { get; private set; }
 
+    /// <summary>Units that have none and come.</summary>
+    public int Coming { get; private set; }
+
+    /// <summary>Units that have come, counted each time.</summary>
+    public long Arrived { get; private set; }
+
+    /// <summary>How many times memory was asked for that came later, and how many of these it was refused.</summary>
+    public long Asked { get; private set; }
+
+    public long Refused { get; private set; }
+
+    /// <summary>Whether memory was refused and none is asked for: the arena ends with what it has.</summary>
+    public bool IsRefused { get; private set; }
+
+    /// <summary>The last arrival that was asked for; none at first.</summary>
+    public Point LastArrival => _lastArrival == 0 ? default : new Point(Point.ArrivalTimeline, _lastArrival);
+
     /// <summary>Whether a run has no memory behind it.</summary>
     public bool IsAbsent(Segment run) => _absent.Contains(run);
+
+    /// <summary>Forgets that memory was refused.</summary>
+    public void AskAgain() => IsRefused = false;
 
     public bool HasWaiting => _waiting.Head is not null;
 
@@ -64,7 +90,7 @@ internal sealed class UnitMap
     /// <summary>The run that starts at a unit, or an interior unit.</summary>
     public Segment this[int unit] => _units[unit];
 
-    /// <summary>Takes a run whose bytes anyone may use: of those that have memory, else of the others.</summary>
+    /// <summary>Takes a run whose bytes anyone may use: of those that have memory, else of the others, unless their memory comes later.</summary>
     public Segment? Take(int order)
     {
         if (_ready.TryTake(order) is { } run)
@@ -73,15 +99,22 @@ internal sealed class UnitMap
             return run;
         }
 
-        if (_absent.TryTake(order) is { } absent)
-        {
-            SplitAbsent(absent, order);
-            Populate(absent);
-            return absent;
-        }
-
-        return null;
+        return IsComing(order) ? null : Ask(order);
     }
+
+    /// <summary>Asks for memory until so many units come, or there are no more runs of an order: for who needs several, and would ask one by one. Where memory comes later.</summary>
+    public void Ask(int order, int units)
+    {
+        for (var before = -1; Coming > before && Coming < units;)
+        {
+            before = Coming;
+            Ask(order);
+        }
+    }
+
+    /// <summary>Asks for memory for what has none of a window of units.</summary>
+    /// <returns>Whether some of it comes: the window cannot be had before.</returns>
+    public bool AskWindow(int start, int order) => _memory is { ComesLater: true } && !MakePresent(start, order) && Coming > 0;
 
     /// <summary>
     /// Takes the memory from one of the largest free runs whose frontiers have been observed, where more than so many units have some; the caller gives it
@@ -137,7 +170,11 @@ internal sealed class UnitMap
             }
         }
 
-        MakePresent(start, order);
+        if (!MakePresent(start, order))
+        {
+            return null;
+        }
+
         if (_units[start] is var larger && larger.Order > order)
         {
             Unlist(larger);
@@ -175,7 +212,7 @@ internal sealed class UnitMap
             {
                 StopWaiting(run);
                 run.WaitingBytes = 0;
-                AddMerged(run, _ready);
+                AddMerged(run, run.Arrival.IsNone || HasCome(run) ? _ready : _absent);
             }
             else
             {
@@ -294,37 +331,107 @@ internal sealed class UnitMap
         }
     }
 
-    /// <summary>Gives memory to what has none of a window.</summary>
-    private void MakePresent(int start, int order)
+    /// <summary>Gives memory to what has none of a window. False if some of that comes later, or none is asked for.</summary>
+    private bool MakePresent(int start, int order)
     {
-        if (_absent.Contains(_units[start]) && _units[start].Order > order)
-        {
-            _absent.Remove(_units[start]);
-            SplitAbsent(_units[start], order);
-            _absent.Add(_units[start]);
-        }
-
+        var isPresent = true;
         for (var unit = start; unit < start + (1 << order); unit += _units[unit].Units)
         {
-            if (_absent.Contains(_units[unit]))
+            var run = _units[unit];
+            if (!_absent.Contains(run))
             {
-                _absent.Remove(_units[unit]);
-                _ready.Add(_units[unit]);
-                Populate(_units[unit]);
+                continue;
+            }
+
+            if (IsRefused)
+            {
+                return false;
+            }
+
+            _absent.Remove(run);
+            SplitAbsent(run, Math.Max(Math.Min(run.Order, order), LeastOrder));
+            if (TryGive(run))
+            {
+                _ready.Add(run);
+            }
+            else
+            {
+                isPresent = false;
             }
         }
+
+        return isPresent;
     }
 
-    private void Populate(Segment run)
+    /// <summary>Asks for memory for a run of an order. Returns it where that is there at once.</summary>
+    private Segment? Ask(int order)
     {
-        Present += run.Units;
-        if (!RuleFaults.Is(RuleFault.UsedWithoutMemory))
+        if (IsRefused || _absent.TryTake(order) is not { } run)
         {
-            _populate?.Invoke(run.StartUnit, run.Units);
+            return null;
         }
+
+        SplitAbsent(run, Math.Max(order, LeastOrder));
+        return TryGive(run) ? run : null;
     }
 
-    private bool IsUsable(Segment run, int lane) => run.State == SegmentState.Free && FrontierHome.Of(run.Frontier.Points, _timelines).IsUsableBy(lane);
+    /// <summary>Gives a run memory. False if that comes later: then it waits.</summary>
+    private bool TryGive(Segment run)
+    {
+        var arrival = RuleFaults.Is(RuleFault.UsedWithoutMemory) || _memory is null ? default : _memory.Populate(run.StartUnit, run.Units);
+        if (arrival.IsNone || RuleFaults.Is(RuleFault.UsedBeforeItCame))
+        {
+            Present += run.Units;
+            return true;
+        }
+
+        run.Arrival = arrival;
+        _lastArrival = arrival.Value;
+        Asked++;
+        Coming += run.Units;
+        run.Frontier.Clear();
+        run.Frontier.Add([arrival], _timelines);
+        run.WaitingBytes = 0;
+        Wait(run);
+        return false;
+    }
+
+    /// <summary>Notes the arrival of a run's memory. False if it was refused.</summary>
+    private bool HasCome(Segment run)
+    {
+        var isRefused = _memory!.IsRefused(run.Arrival) && !RuleFaults.Is(RuleFault.RefusalNotNoticed);
+        run.Arrival = default;
+        Coming -= run.Units;
+        if (isRefused)
+        {
+            Refused++;
+            IsRefused = true;
+            return false;
+        }
+
+        Present += run.Units;
+        Arrived += run.Units;
+        return true;
+    }
+
+    /// <summary>Whether a run of an order, at least, comes.</summary>
+    private bool IsComing(int order)
+    {
+        for (var run = Coming > 0 ? _waiting.Head : null; run is not null; run = run.Next)
+        {
+            if (!run.Arrival.IsNone && run.Order >= order)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The smallest run that memory is asked for, where there is one as large.</summary>
+    private int LeastOrder => _memory?.LeastOrder ?? 0;
+
+    private bool IsUsable(Segment run, int lane) => run.State == SegmentState.Free && run.Arrival.IsNone && FrontierHome.Of(run.Frontier.Points, _timelines).IsUsableBy(lane);
 
     private void Unlist(Segment run)
     {

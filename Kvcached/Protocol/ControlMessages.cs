@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Kvcached.Devices;
 
 namespace Kvcached.Protocol;
 
@@ -60,6 +61,9 @@ internal sealed record WelcomeMessage : ControlMessage
     public required int Pid { get; init; }
 
     public required string Device { get; init; }
+
+    /// <summary>What the pool and the other device memory are, and so which devices can map them.</summary>
+    public SharedMemoryKind Memory { get; set; }
 
     public required long PoolBytes { get; init; }
 

@@ -1,42 +1,31 @@
 using System.ComponentModel;
+using Kvcached.Devices;
 using Kvcached.Devices.Linux;
 using Kvcached.Engine;
 using Kvcached.Protocol;
 
 namespace Kvcached.Server;
 
-// Clients come and go. All of this runs on the server's thread.
+// Clients come and go. All of this runs on the server's thread, but for what says otherwise.
 internal sealed partial class CacheServer
 {
-    /// <summary>Makes what a client shares with the daemon.</summary>
-    /// <exception cref="KvException">There are as many clients as there may be.</exception>
-    public ClientSession Connect(HelloMessage hello, int pid, PidFd process, ControlConnection connection)
+    /// <summary>Makes what a client shares with the daemon, and the client. Any thread.</summary>
+    /// <exception cref="KvException">There are as many clients as there may be, or no ring has so many bytes.</exception>
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
+    public async Task<ClientSession> ConnectAsync(HelloMessage hello, int pid, PidFd process, ControlConnection connection)
     {
-        if (_sessions.Count == _options.MaxClients)
-        {
-            throw new KvException(KvError.CapacityExceeded, $"The daemon has {_options.MaxClients} clients, which is its limit.");
-        }
-
-        var tenant = _tenants.Enter(hello.Tenant);
-        SharedAreas? areas = null;
-        ClientSession session;
+        var number = await PostAsync(Admit).ConfigureAwait(false);
         try
         {
-            areas = new SharedAreas(_device, _waker, _nextNumber, hello.RingBytes, _options.MaxLanes);
-            var client = _host.Engine.OpenClient((long)(_options.PoolBytes * _options.MaxPinnedFraction), (long)(_options.TableBytes * _options.MaxPinnedFraction), tenant.State);
-            var identity = new ClientIdentity(_nextNumber++, hello.Name, hello.Tenant, pid);
-            session = new ClientSession(_host.Engine, client, areas, identity, tenant.Latencies, process, connection, _options.MaxSequences);
+            return await MakeAsync(
+                () => new SharedAreas(_device, _waker, number, hello.RingBytes, _options.MaxLanes),
+                areas => Connect(new ClientIdentity(number, hello.Name, hello.Tenant, pid), areas, process, connection)).ConfigureAwait(false);
         }
         catch
         {
-            areas?.Dispose();
-            _tenants.Leave(hello.Tenant);
+            Post(() => _places--);
             throw;
         }
-
-        _sessions.Add(session);
-        Connected?.Invoke(session.Identity);
-        return session;
     }
 
     /// <summary>The client is served no more. Nothing of it is given to others before it has been proved that it writes no more.</summary>
@@ -88,11 +77,62 @@ internal sealed partial class CacheServer
             if (session.Client.Life == ClientLife.Reclaimed)
             {
                 _sessions.RemoveAt(i);
-                _tenants.Leave(session.Identity.Tenant);
-                session.Dispose();
-                Reclaimed?.Invoke(session.Identity);
+                GiveBack(session);
             }
         }
+    }
+
+    private void GiveBack(ClientSession session) => _service.Post(() =>
+    {
+        session.Dispose();
+        Post(() => Leave(session.Identity));
+    });
+
+    /// <summary>A place for one client more.</summary>
+    /// <returns>Its number.</returns>
+    private int Admit()
+    {
+        if (_places == _options.MaxClients)
+        {
+            throw new KvException(KvError.CapacityExceeded, $"The daemon has {_options.MaxClients} clients, which is its limit.");
+        }
+
+        _places++;
+        return _nextNumber++;
+    }
+
+    private ClientSession Connect(ClientIdentity identity, SharedAreas areas, PidFd process, ControlConnection connection)
+    {
+        var hasEntered = false;
+        ClientSession session;
+        try
+        {
+            var tenant = _tenants.Enter(identity.Tenant);
+            hasEntered = true;
+            var client = _host.Engine.OpenClient((long)(_options.PoolBytes * _options.MaxPinnedFraction), (long)(_options.TableBytes * _options.MaxPinnedFraction), tenant.State);
+            session = new ClientSession(_host.Engine, client, areas, identity, tenant.Latencies, process, connection, _options.MaxSequences);
+        }
+        catch
+        {
+            _service.Post(areas.Dispose);
+            if (hasEntered)
+            {
+                _tenants.Leave(identity.Tenant);
+            }
+
+            throw;
+        }
+
+        _sessions.Add(session);
+        Connected?.Invoke(identity);
+        return session;
+    }
+
+    private void Leave(ClientIdentity identity)
+    {
+        _places--;
+        _tenants.Leave(identity.Tenant);
+        Reclaimed?.Invoke(identity);
     }
 
     private void WatchServing(ClientSession session)

@@ -9,7 +9,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Kvcached.Server;
 
-// What control messages ask for. All of this runs on the server's thread, but for what never changes.
+// What control messages ask for. All of this runs on the server's thread, but for what never changes and what says otherwise.
 internal sealed partial class CacheServer
 {
     private static readonly string _name = $"kvcached {Assembly.GetExecutingAssembly().GetName().Version?.ToString(3)}";
@@ -28,6 +28,7 @@ internal sealed partial class CacheServer
         Client = session.Identity.Number,
         Pid = Environment.ProcessId,
         Device = _device.Name,
+        Memory = _device.SharedMemory,
         PoolBytes = _options.PoolBytes,
         EntriesBytes = _options.TableBytes,
         RingBytes = session.Areas.RingBytes,
@@ -59,31 +60,18 @@ internal sealed partial class CacheServer
         };
     }
 
-    /// <summary>Opens a lane of a client.</summary>
+    /// <summary>Opens a lane of a client. Any thread.</summary>
+    /// <param name="find">The client, on the server's thread: throws if it has been disconnected.</param>
+    /// <param name="request">What the lane is to be.</param>
     /// <exception cref="KvException">A size is out of range, or the client has as many lanes as it may.</exception>
-    public (LaneMessage Lane, SafeHandle[] Descriptors) OpenLane(ClientSession session, OpenLaneMessage request)
+    /// <exception cref="OutOfDeviceMemoryException">The device has not got that much.</exception>
+    public async Task<(LaneMessage Lane, SafeHandle[] Descriptors)> OpenLaneAsync(Func<ClientSession> find, OpenLaneMessage request)
     {
-        KvCacheOptions.Check("lanes", session.Lanes.Count + 1, 1, _options.MaxLanes, 1);
         var options = new KvLaneOptions { Depth = request.Depth, MaxBatch = request.MaxBatch, MaxLayouts = request.MaxLayouts, MaxPages = request.MaxPages, Windows = request.PoolAddress != 0 };
-        options.Validate();
-        session.CheckLane(options);
-        KvCacheOptions.Check("Depth × MaxBatch × MaxLayouts", (long)options.Depth * options.MaxBatch * options.MaxLayouts, 1, ServerOptions.MaxLaneViews, 1);
-        KvCacheOptions.Check("bytes of page tables", options.MaxPages == 0 ? 0 : PageTableRing.BytesOf(options), 0, ServerOptions.MaxPageTableBytes, 1);
-        KvCacheOptions.Check("poolAddress", request.PoolAddress, 0, long.MaxValue - _options.PoolBytes, Environment.SystemPageSize);
-        var (begin, end) = session.Areas.CreateTimelines(session.Lanes.Count, _host.Engine.NextLaneReached(TimelineKind.Begin), _host.Engine.NextLaneReached(TimelineKind.End));
-        var lane = _host.OpenLane(session.Client, options, begin, end, (ulong)request.PoolAddress);
-        session.AddLane(lane);
-        var message = new LaneMessage
-        {
-            Id = request.Id,
-            Lane = (uint)session.Lanes.Count - 1,
-            FirstStep = lane.Begun + 1,
-            ViewBytes = lane.ViewRing.Bytes,
-            PageTableBytes = lane.PageTables?.Memory.Bytes ?? 0,
-            WindowBytes = lane.Windows?.Memory.Bytes ?? 0,
-        };
-        DeviceMemory?[] shared = [lane.ViewRing, lane.PageTables?.Memory, lane.Windows?.Memory];
-        return (message, [.. shared.OfType<DeviceMemory>().Select(_device.DescriptorOf)]);
+        var client = await PostAsync(() => CheckLane(find(), options, request.PoolAddress)).ConfigureAwait(false);
+        return await MakeAsync(
+            () => _host.MakeLane($"a lane of client {client}", options, (ulong)request.PoolAddress),
+            made => OpenLane(find, made, request.Id)).ConfigureAwait(false);
     }
 
     public void Compact() => _host.Engine.Compact();
@@ -115,6 +103,49 @@ internal sealed partial class CacheServer
                 Clients = [.. _sessions.Select(Describe)],
             },
         };
+    }
+
+    private int CheckLane(ClientSession session, KvLaneOptions options, long poolAddress)
+    {
+        KvCacheOptions.Check("lanes", session.Lanes.Count + 1, 1, _options.MaxLanes, 1);
+        options.Validate();
+        session.CheckLane(options);
+        KvCacheOptions.Check("Depth × MaxBatch × MaxLayouts", (long)options.Depth * options.MaxBatch * options.MaxLayouts, 1, ServerOptions.MaxLaneViews, 1);
+        KvCacheOptions.Check("bytes of page tables", options.MaxPages == 0 ? 0 : PageTableRing.BytesOf(options), 0, ServerOptions.MaxPageTableBytes, 1);
+        KvCacheOptions.Check("poolAddress", poolAddress, 0, long.MaxValue - _options.PoolBytes, Environment.SystemPageSize);
+        _host.Engine.ThrowIfNoLane(session.Client);
+        return session.Identity.Number;
+    }
+
+    private (LaneMessage Lane, SafeHandle[] Descriptors) OpenLane(Func<ClientSession> find, HostLane made, long id)
+    {
+        ClientSession session;
+        DeviceTimeline begin, end;
+        try
+        {
+            session = find();
+            _host.Engine.ThrowIfNoLane(session.Client);
+            (begin, end) = session.Areas.CreateTimelines(session.Lanes.Count, _host.Engine.NextLaneReached(TimelineKind.Begin), _host.Engine.NextLaneReached(TimelineKind.End));
+        }
+        catch
+        {
+            _service.Post(made.Dispose);
+            throw;
+        }
+
+        var lane = _host.OpenLane(session.Client, made, begin, end);
+        session.AddLane(lane);
+        var message = new LaneMessage
+        {
+            Id = id,
+            Lane = (uint)session.Lanes.Count - 1,
+            FirstStep = lane.Begun + 1,
+            ViewBytes = lane.ViewRing.Bytes,
+            PageTableBytes = lane.PageTables?.Memory.Bytes ?? 0,
+            WindowBytes = lane.Windows?.Memory.Bytes ?? 0,
+        };
+        DeviceMemory?[] shared = [lane.ViewRing, lane.PageTables?.Memory, lane.Windows?.Memory];
+        return (message, [.. shared.OfType<DeviceMemory>().Select(_device.DescriptorOf)]);
     }
 
     private static TenantStatus Describe(RegisteredTenant tenant)

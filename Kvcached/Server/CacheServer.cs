@@ -14,6 +14,11 @@ namespace Kvcached.Server;
 ///   turn   what was posted · observe, serve · records of each client, some at a time · answers · background · deaths
 ///   idle   attention set → one turn more → nothing → sleep until an eventfd or the next deadline
 /// </code>
+/// What a client or a lane needs of the device is made, and given back, on a second thread: the driver may take its time for that, and nobody's steps wait for it.
+/// <code>
+///   engine's thread    admit ──┐                       ┌──→ place ──→ … ──→ reclaimed ──┐                  ┌──→ told
+///   service thread             └──→ allocate, register ┘                               └──→ end, free ────┘
+/// </code>
 /// No wake-up is lost: whoever gives work writes it first and looks at the attention word afterwards; the server sets the word first and looks for work
 /// afterwards. Thread-safe but for what says that it runs on the server's thread.
 /// </summary>
@@ -30,21 +35,29 @@ internal sealed partial class CacheServer : IDisposable
     /// <summary>The longest sleep while something is under way: leases, deaths and what no bell is rung for are looked at as often.</summary>
     private static readonly TimeSpan _watchInterval = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>How often the device is asked whether it still works.</summary>
+    private static readonly TimeSpan _lookInterval = TimeSpan.FromMilliseconds(250);
+
     private readonly ServerOptions _options;
     private readonly ISharingDevice _device;
     private readonly EngineHost _host;
     private readonly ConcurrentQueue<Action> _posted = new();
     private readonly List<ClientSession> _sessions = [];
     private readonly Waker _waker;
+    private readonly ServiceThread _service;
     private readonly TenantRegistry _tenants;
     private readonly Thread _thread;
     private readonly long _started = Stopwatch.GetTimestamp();
     private volatile bool _stop;
+    private bool _hasFailed;
     private long _watchedAt;
 
     /// <summary>What clients and the daemon's own queues have been asked to ring for.</summary>
     private uint _asked;
     private int _nextNumber = 1;
+
+    /// <summary>Clients that are there, come or go.</summary>
+    private int _places;
 
     /// <summary>Makes the pool and starts the thread.</summary>
     /// <exception cref="KvException">An option is out of range.</exception>
@@ -54,14 +67,16 @@ internal sealed partial class CacheServer : IDisposable
         options.Validate();
         (_device, _options) = (device, options);
         _waker = new Waker(device);
-        _host = new EngineHost(new HostDevice(device, _waker.Bell), new EngineSizes
+        var sizes = new EngineSizes
         {
             PoolBytes = options.PoolBytes,
             PoolFloorBytes = options.PoolFloorBytes,
             ColdBytes = options.ColdBytes,
             TableBytes = options.TableBytes,
             MaxSequences = (int)Math.Min((long)options.MaxClients * options.MaxSequences, int.MaxValue),
-        });
+        };
+        _host = new EngineHost(new HostDevice(device, _waker.Bell), sizes, made => _service!.Post(made.Dispose));
+        _service = new ServiceThread(_lookInterval, device.ThrowIfLost, Fail);
         _tenants = new TenantRegistry(_host.Engine, options.Tenants);
         _thread = new Thread(Run) { Name = "kvcached engine", IsBackground = true };
         _thread.Start();
@@ -76,7 +91,7 @@ internal sealed partial class CacheServer : IDisposable
     /// <summary>Raised on the server's thread when nothing of a client is left.</summary>
     public event Action<ClientIdentity>? Reclaimed;
 
-    /// <summary>Raised when the thread has failed: the daemon is of no use any more.</summary>
+    /// <summary>Raised when the thread has failed, or the device is lost: the daemon is of no use any more.</summary>
     public event Action<Exception>? Failed;
 
     /// <summary>Has something done on the server's thread, where the engine may be touched.</summary>
@@ -84,18 +99,7 @@ internal sealed partial class CacheServer : IDisposable
     {
         ObjectDisposedException.ThrowIf(_stop, this);
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _posted.Enqueue(() =>
-        {
-            try
-            {
-                done.SetResult(work());
-            }
-            catch (Exception error)
-            {
-                done.SetException(error);
-            }
-        });
-        _waker.Wake();
+        Post(() => Complete(done, work));
         return done.Task;
     }
 
@@ -109,6 +113,7 @@ internal sealed partial class CacheServer : IDisposable
 #pragma warning restore RS0030
 
         // Whoever waits for an answer gets one.
+        _service.Dispose();
         while (RunPosted())
         {
         }
@@ -125,6 +130,57 @@ internal sealed partial class CacheServer : IDisposable
         }
 
         _waker.Dispose();
+    }
+
+    private static void Complete<T>(TaskCompletionSource<T> done, Func<T> work)
+    {
+        try
+        {
+            done.SetResult(work());
+        }
+        catch (Exception error)
+        {
+            done.SetException(error);
+        }
+    }
+
+    /// <summary>Has something made where it may take long, and then put in its place on the server's thread.</summary>
+    /// <param name="make">Any thread. What it makes is <paramref name="place"/>'s from there on, also when that throws.</param>
+    /// <param name="place">On the server's thread.</param>
+    private Task<TPlaced> MakeAsync<TMade, TPlaced>(Func<TMade> make, Func<TMade, TPlaced> place)
+    {
+        ObjectDisposedException.ThrowIf(_stop, this);
+        var done = new TaskCompletionSource<TPlaced>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var isPosted = _service.TryPost(() =>
+        {
+            try
+            {
+                var made = make();
+                Post(() => Complete(done, () => place(made)));
+            }
+            catch (Exception error)
+            {
+                done.SetException(error);
+            }
+        });
+        ObjectDisposedException.ThrowIf(!isPosted, this);
+        return done.Task;
+    }
+
+    private void Post(Action work)
+    {
+        _posted.Enqueue(work);
+        _waker.Wake();
+    }
+
+    /// <summary>The service thread cannot do what it should: a device that is lost while nothing is submitted says so to nobody else.</summary>
+    private void Fail(Exception error)
+    {
+        if (!_hasFailed)
+        {
+            _hasFailed = true;
+            Failed?.Invoke(error);
+        }
     }
 
     private void Run()

@@ -234,7 +234,7 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
         var process = PidFd.TryOpenPeer(socket) ?? throw new ProtocolException("The process has ended.");
         try
         {
-            _session = await server.PostAsync(() => server.Connect(hello, pid, process, this)).ConfigureAwait(false);
+            _session = await server.ConnectAsync(hello, pid, process, this).ConfigureAwait(false);
         }
         catch (KvException error)
         {
@@ -265,7 +265,7 @@ internal sealed class ControlConnection(CacheServer server, Socket socket, int p
             switch (request)
             {
                 case OpenLaneMessage openLane:
-                    var (lane, descriptors) = await server.PostAsync(() => server.OpenLane(Session(), openLane)).ConfigureAwait(false);
+                    var (lane, descriptors) = await server.OpenLaneAsync(Session, openLane).ConfigureAwait(false);
                     Send(lane, descriptors);
                     break;
                 default:

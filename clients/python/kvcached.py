@@ -367,6 +367,8 @@ class Client:
 
     def _attach(self, tenant, name, ring_bytes):
         welcome = self._control.ask({"type": "hello", "version": VERSION, "tenant": tenant, "name": name, "ringBytes": ring_bytes})
+        if welcome.get("memory", "Host") != "Host" and self._device_memory is _map:
+            raise KvcachedError("InvalidArgument", f"the daemon's device is {welcome['device']}, whose memory cannot be mapped: give device_memory, as examples/torch_attach.py does")
         self.daemon, self._ring_bytes, self._max_sequences = welcome["daemon"], welcome["ringBytes"], welcome["maxSequences"]
         size = RING + self._ring_bytes + welcome["maxLanes"] * TIMELINE_BYTES
         size = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE

@@ -277,6 +277,12 @@ class PageTables(DaemonTest):
             self.assertEqual((lane.views, lane.page_tables, len(taken)), (1 << 40, 1 << 40, 4))
 
 
+    def test_memory_that_cannot_be_mapped_is_said_to_be_before_it_is_mapped(self):
+        with unittest.mock.patch.object(Control, "ask", lambda control, request: {"device": "cuda:0 (a GPU)", "memory": "Cuda"}):
+            with self.assertRaisesRegex(KvcachedError, "cuda:0 .*give device_memory"):
+                Client(self.socket)
+
+
 class WrongCalls(DaemonTest):
     """What cannot be is a typed error, and the client goes on."""
 

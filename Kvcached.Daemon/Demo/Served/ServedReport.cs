@@ -9,6 +9,9 @@ internal sealed record ServedReport
     /// <summary>Of evictions and reloads, each.</summary>
     private const long LeastBlocks = 1001;
 
+    /// <summary>The name of the daemon's device: its kind and what it runs on.</summary>
+    public required string Device { get; init; }
+
     /// <summary>From the start of the first process to the end of the last unevicted run.</summary>
     public required double ElapsedS { get; init; }
 

@@ -37,6 +37,7 @@ internal sealed class ServedRunner(IReadOnlyList<ModelShape> shapes, DemoOptions
         var generated = requests.Sum(request => (long)request.Generated);
         return new ServedReport
         {
+            Device = status.Device,
             ElapsedS = Math.Round(watch.Elapsed.TotalSeconds, 3),
             Processes = shapes.Count,
             Steps = steps,

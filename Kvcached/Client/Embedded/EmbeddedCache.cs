@@ -139,6 +139,7 @@ internal sealed partial class EmbeddedCache : KvCache
     private void Turn()
     {
         ThrowIfClosed();
+        _host.Engine.Tick(Environment.TickCount64);
         _host.Turn();
     }
 

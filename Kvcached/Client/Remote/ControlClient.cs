@@ -60,7 +60,15 @@ internal sealed class ControlClient : IDisposable
         where TReply : ControlMessage
     {
         var id = ++_requests;
-        Send(request with { Id = id });
+        try
+        {
+            Send(request with { Id = id });
+        }
+        catch (KvException) when (_socket.Poll(TimeSpan.Zero, SelectMode.SelectRead))
+        {
+            // The daemon has ended the connection, and may have said why before.
+        }
+
         while (true)
         {
             switch (Receive())

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Kvcached.Devices;
 using Kvcached.Devices.Linux;
 using Kvcached.Protocol;
+using Microsoft.Win32.SafeHandles;
 
 namespace Kvcached;
 
@@ -34,12 +35,19 @@ internal sealed class DaemonLink : IDisposable
 
     private DaemonLink(ISharingDevice device, ControlClient control, WelcomeMessage welcome)
     {
+        if (device.SharedMemory != welcome.Memory)
+        {
+            throw new KvException(
+                KvError.InvalidArgument,
+                $"The daemon's device is {welcome.Device}, whose memory {device.Name} cannot map: connect with {(welcome.Memory == SharedMemoryKind.Cuda ? "a cuda device of the same GPU" : "the cpu device, or an OpenCL device that uses the host's memory")}.");
+        }
+
         (_device, _control, Welcome) = (device, control, welcome);
         var (client, daemon, entries, bell) = (control.TakeDescriptor(), control.TakeDescriptor(), control.TakeDescriptor(), control.TakeDescriptor());
         _areas = new ClientAreas(device, welcome, client, daemon, bell);
-        Entries = Keep(device.Import(entries, welcome.EntriesBytes, MemoryKind.Device, SharedAccess.ReadOnlyForOthers, "entries"));
+        Entries = Keep(Import(entries, welcome.EntriesBytes, SharedAccess.ReadOnlyForOthers, "entries"));
         var extent = control.Expect<MapMessage>();
-        Pool = Keep(device.Import(control.TakeDescriptor(), extent.Bytes, MemoryKind.Device, SharedAccess.ReadWriteForOthers, "pool"));
+        Pool = Keep(Import(control.TakeDescriptor(), extent.Bytes, SharedAccess.ReadWriteForOthers, "pool"));
         control.Ask<OkMessage>(new ReadyMessage());
     }
 
@@ -101,6 +109,18 @@ internal sealed class DaemonLink : IDisposable
             var windows = options.Windows ? ImportOfLane(reply.WindowBytes, $"windows of lane {reply.Lane}") : null;
             var (begin, end) = _areas.ImportTimelines((int)reply.Lane);
             return (reply, new RemoteLaneMemory(Keep(begin), Keep(end), views, tables, windows));
+        }
+    }
+
+    private DeviceMemory Import(SafeFileHandle descriptor, long bytes, SharedAccess access, string label)
+    {
+        try
+        {
+            return _device.Import(descriptor, bytes, MemoryKind.Device, access, label);
+        }
+        catch (ArgumentException error)
+        {
+            throw new KvException(KvError.InvalidArgument, $"{_device.Name} cannot map the {label} of the daemon's device, {Welcome.Device}: {error.Message}");
         }
     }
 
@@ -194,7 +214,7 @@ internal sealed class DaemonLink : IDisposable
         _areas.Dispose();
     }
 
-    private DeviceMemory ImportOfLane(long bytes, string label) => Keep(_device.Import(_control.TakeDescriptor(), bytes, MemoryKind.Device, SharedAccess.ReadOnlyForOthers, label));
+    private DeviceMemory ImportOfLane(long bytes, string label) => Keep(Import(_control.TakeDescriptor(), bytes, SharedAccess.ReadOnlyForOthers, label));
 
     private void Look(long now)
     {

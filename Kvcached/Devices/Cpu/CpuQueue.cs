@@ -19,41 +19,15 @@ internal sealed unsafe class CpuQueue : HostQueue
     internal CpuQueue(CpuDevice device, string label)
         : base(device, label) => _device = device;
 
-    private protected override void CaptureCommands(ReadOnlySpan<Command> commands, CommandRecord* records, byte* payload, int payloadBytes)
+    private protected override byte* AddressOf(DeviceMemory? memory, out bool isReadOnly)
     {
-        for (var i = 0; i < commands.Length; i++)
-        {
-            ref readonly var command = ref commands[i];
-            var record = new CommandRecord { Kind = command.Kind };
-            switch (command.Kind)
-            {
-                case CommandKind.Copy:
-                    record.Target = TargetOf(command.Target) + command.TargetOffset;
-                    record.Source = AddressOf(command.Source) + command.SourceOffset;
-                    record.Length = command.Bytes;
-                    break;
-                case CommandKind.Fill:
-                    record.Target = TargetOf(command.Target) + command.TargetOffset;
-                    record.Length = command.Bytes;
-                    record.FillValue = command.FillValue;
-                    break;
-                case CommandKind.UpdateTable:
-                    record.Target = TargetOf(command.Target);
-                    record.Payload = payload + command.PayloadOffset;
-                    record.Length = command.PayloadBytes;
-                    break;
-                case CommandKind.Launch:
-                    record.Kernel = IndexOf(command.Kernel);
-                    record.Payload = payload + command.PayloadOffset;
-                    record.Length = command.PayloadBytes;
-                    break;
-                default:
-                    throw new ArgumentException($"There is no command of kind {command.Kind}.", nameof(commands));
-            }
-
-            records[i] = record;
-        }
+        var own = memory as MappedMemory;
+        isReadOnly = own is { IsReadOnly: true };
+        return own != null && own.Device == _device ? (byte*)own.Address : throw Foreign("memory", memory?.Label);
     }
+
+    private protected override void CaptureLaunch(ref readonly Command command, ref CommandRecord record, ref byte* more) =>
+        record.Kernel = command.Kernel is CpuDeviceKernel own && own.Device == _device ? own.Index : throw Foreign("kernel", command.Kernel?.Name);
 
     private protected override bool TryRunAtOnce(SubmissionRecord* record)
     {
@@ -91,16 +65,6 @@ internal sealed unsafe class CpuQueue : HostQueue
             _device.ReleaseLaunch(_launch);
         }
     }
-
-    private byte* AddressOf(DeviceMemory? memory) =>
-        memory is MappedMemory own && own.Device == _device ? (byte*)own.Address : throw Foreign("memory", memory?.Label);
-
-    private byte* TargetOf(DeviceMemory? memory) => memory is MappedMemory { IsReadOnly: true }
-        ? throw new InvalidOperationException($"The memory {memory.Label} is another process's, which alone can write it.")
-        : AddressOf(memory);
-
-    private int IndexOf(DeviceKernel? kernel) =>
-        kernel is CpuDeviceKernel own && own.Device == _device ? own.Index : throw Foreign("kernel", kernel?.Name);
 
     /// <summary>Whether the commands are so few bytes' work that whoever submits them does not notice.</summary>
     private bool IsSmall(SubmissionRecord* record)

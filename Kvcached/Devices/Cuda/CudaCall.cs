@@ -24,7 +24,7 @@ internal static unsafe class CudaCall
     {
         var message = $"{call} failed with {NameOf(result)} ({(int)result}): {TextOf(result)}.";
         return result == CudaResult.OutOfMemory ? new OutOfDeviceMemoryException(message)
-            : IsLost(result) ? new DeviceLostException(message)
+            : IsLost(result) ? new DeviceLostException($"{message} This process cannot use the GPU any more: start it again.")
             : new CudaException(result, message);
     }
 
@@ -47,7 +47,7 @@ internal static unsafe class CudaCall
 }
 
 /// <summary>A call of the CUDA driver has failed; the message names both. The device goes on.</summary>
-public sealed class CudaException : Exception
+public sealed class CudaException : DeviceCallException
 {
     internal CudaException(CudaResult result, string message)
         : base(message) => Result = (int)result;

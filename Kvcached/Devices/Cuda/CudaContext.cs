@@ -58,7 +58,25 @@ internal sealed unsafe class CudaContext : IDisposable
     internal bool IsAbandoned => _isAbandoned;
 
     /// <summary>Makes it the calling thread's context: driver calls find it there. Each time, since whoever else uses the driver in this thread may have set another.</summary>
-    internal void Use() => CudaCall.Check(LibCuda.ContextSetCurrent(_context), "cuCtxSetCurrent");
+    internal void Use() => CudaCall.Check(TryUse(), "cuCtxSetCurrent");
+
+    /// <summary>The same, for who gives back or looks: a context that is lost cannot even be made current, and what was in it went with it.</summary>
+    internal CudaResult TryUse() => LibCuda.ContextSetCurrent(_context);
+
+    /// <summary>
+    /// Has the driver take local memory for kernels that need so much a thread: it would else do so when the first of them is launched, and wait for all that runs (cuCtxSetLimit).
+    /// It never takes less again.
+    /// </summary>
+    internal void ReserveLocal(int bytes)
+    {
+        Use();
+        nuint now;
+        CudaCall.Check(LibCuda.ContextGetLimit(&now, LibCuda.LimitStackBytes), "cuCtxGetLimit");
+        if ((nuint)bytes > now)
+        {
+            CudaCall.Check(LibCuda.ContextSetLimit(LibCuda.LimitStackBytes, (nuint)bytes), "cuCtxSetLimit");
+        }
+    }
 
     /// <summary>From now on, <see cref="IsAbandoned"/>.</summary>
     internal void Abandon() => _isAbandoned = true;

@@ -3,6 +3,7 @@ using System.ComponentModel;
 using System.Runtime.InteropServices;
 using Kvcached.Devices.Host;
 using Kvcached.Devices.Linux;
+using Kvcached.Kernels;
 using Kvcached.Kernels.Gpu;
 using Microsoft.Win32.SafeHandles;
 
@@ -17,6 +18,7 @@ public sealed unsafe class CudaDevice : MappedDevice
     private readonly List<CudaModule> _modules = [];
     private readonly List<TimelineSlab> _slabs = [];
     private readonly nint _service;
+    private readonly long _extentBytes;
     private volatile bool _ended;
 
     /// <summary>Devices that were disposed while something in a stream was never to end: all that they own stays, to the process's end.</summary>
@@ -35,6 +37,7 @@ public sealed unsafe class CudaDevice : MappedDevice
         : base($"cuda:{options.Ordinal} ({context.Name})", options.MaxBytes ?? long.MaxValue)
     {
         Context = context;
+        _extentBytes = options.ExtentBytes;
         try
         {
             GpuKernel[] kernels = [.. GpuKernelLibrary.All, .. options.Kernels];
@@ -46,6 +49,9 @@ public sealed unsafe class CudaDevice : MappedDevice
                 AddKernel(kernel);
             }
 
+            context.ReserveLocal(_modules.Max(module => module.LocalBytes));
+            CopyBatch = (CudaKernel)LoadKernel(KernelNames.CopyBatch);
+            KernelCopyBytes = options.KernelCopyBytes;
             _service = CreateStream();
         }
         catch
@@ -54,6 +60,9 @@ public sealed unsafe class CudaDevice : MappedDevice
             throw;
         }
     }
+
+    /// <inheritdoc/>
+    public override SharedMemoryKind SharedMemory => SharedMemoryKind.Cuda;
 
     /// <summary>Multiprocessors.</summary>
     public int ComputeUnits => Context.ComputeUnits;
@@ -65,6 +74,12 @@ public sealed unsafe class CudaDevice : MappedDevice
     internal CudaContext Context { get; }
 
     internal CudaKernel[] Kernels { get; } = [];
+
+    /// <summary>Copies several ranges at once.</summary>
+    internal CudaKernel CopyBatch { get; } = null!;
+
+    /// <summary>As <see cref="CudaDeviceOptions.KernelCopyBytes"/>.</summary>
+    internal int KernelCopyBytes { get; }
 
     /// <summary>Every GPU that the driver shows, and why one cannot be used.</summary>
     public static IReadOnlyList<CudaDeviceInfo> List() => CudaContext.List();
@@ -92,8 +107,12 @@ public sealed unsafe class CudaDevice : MappedDevice
             return;
         }
 
-        Context.Use();
-        var result = LibCuda.StreamQuery(_service);
+        var result = Context.TryUse();
+        if (result == CudaResult.Success)
+        {
+            result = LibCuda.StreamQuery(_service);
+        }
+
         if (CudaCall.IsLost(result))
         {
             Lose("a command", CudaCall.Failure(result, "cuStreamQuery"));
@@ -122,7 +141,16 @@ public sealed unsafe class CudaDevice : MappedDevice
             return base.AllocateCore(bytes, kind, label, access);
         }
 
-        CudaAllocation allocation = access == SharedAccess.Private ? new PlainAllocation(Context, bytes) : SharedAllocation.Create(Context, bytes);
+        CudaAllocation allocation;
+        try
+        {
+            allocation = access == SharedAccess.Private ? new PlainAllocation(Context, bytes) : SharedAllocation.Create(Context, bytes);
+        }
+        catch (OutOfDeviceMemoryException e)
+        {
+            throw new OutOfDeviceMemoryException($"{Name} cannot allocate {bytes} bytes for {label}: {e.Message}", e);
+        }
+
         try
         {
             Clear(allocation.Address, bytes);
@@ -134,6 +162,35 @@ public sealed unsafe class CudaDevice : MappedDevice
         }
 
         return new CudaMemory(this, allocation, label, bytes, isImported: false);
+    }
+
+    private protected override DeviceMemory AllocateElasticCore(long bytes, long populated, string label)
+    {
+        if (populated == bytes)
+        {
+            return base.AllocateElasticCore(bytes, populated, label);
+        }
+
+        Context.Use();
+        var extentBytes = ElasticMemory.ExtentBytesFor(bytes, Math.Max(_extentBytes, ExtentAllocation.LeastExtentBytes(Context)));
+        var allocation = new ExtentAllocation(Context, (int)((bytes + extentBytes - 1) / extentBytes), extentBytes);
+        DeviceTimeline? arrivals = null;
+        try
+        {
+            arrivals = CreateTimeline($"arrivals of {label}");
+            return new ElasticMemory(this, allocation, arrivals, label, bytes, populated);
+        }
+        catch (Exception error)
+        {
+            arrivals?.Dispose();
+            allocation.Dispose();
+            if (error is OutOfDeviceMemoryException)
+            {
+                throw new OutOfDeviceMemoryException($"{Name} cannot allocate {populated} of {bytes} bytes for {label}: {error.Message}", error);
+            }
+
+            throw;
+        }
     }
 
     private protected override DeviceMemory ImportCore(SafeFileHandle descriptor, long bytes, MemoryKind kind, SharedAccess access, string label)
@@ -168,7 +225,11 @@ public sealed unsafe class CudaDevice : MappedDevice
         Context.Use();
         var slab = new TimelineSlab();
         Registration.Register(slab.Address, TimelineSlab.Bytes, isReadOnly: false);
-        _slabs.Add(slab);
+        lock (_slabs)
+        {
+            _slabs.Add(slab);
+        }
+
         return slab;
     }
 
@@ -180,7 +241,7 @@ public sealed unsafe class CudaDevice : MappedDevice
             return;
         }
 
-        Context.Use();
+        _ = Context.TryUse();
         foreach (var slab in _slabs)
         {
             _ = LibCuda.MemHostUnregister(slab.Address);
@@ -199,6 +260,13 @@ public sealed unsafe class CudaDevice : MappedDevice
     {
         CheckRange(options.Ordinal, 0, int.MaxValue, nameof(options.Ordinal));
         CheckRange(options.MaxBytes ?? long.MaxValue, 1, long.MaxValue, nameof(options.MaxBytes));
+        CheckRange(options.KernelCopyBytes, 0, int.MaxValue, nameof(options.KernelCopyBytes));
+        CheckRange(options.ExtentBytes, KvCacheOptions.UnitBytes, 1L << 40, nameof(options.ExtentBytes));
+        if (!long.IsPow2(options.ExtentBytes))
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), options.ExtentBytes, $"{nameof(options.ExtentBytes)} is a power of two.");
+        }
+
         ArgumentNullException.ThrowIfNull(options.Kernels);
         return options;
     }

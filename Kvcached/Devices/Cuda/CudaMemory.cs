@@ -2,8 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace Kvcached.Devices.Cuda;
 
-/// <summary>Memory of the GPU: an allocation of the driver's. What is discarded is filled with zeros and stays: the driver would wait for the GPU to give memory back. Thread-safe.</summary>
-internal sealed class CudaMemory : DeviceMemory
+/// <summary>Memory of the GPU: an allocation of the driver's, which stays. What is discarded is filled with zeros. Thread-safe.</summary>
+internal class CudaMemory : DeviceMemory
 {
     private readonly CudaDevice _device;
     private readonly CudaAllocation _allocation;
@@ -20,6 +20,8 @@ internal sealed class CudaMemory : DeviceMemory
     }
 
     internal CudaDevice Device => _device;
+
+    public override MemoryReturn Returns => MemoryReturn.Never;
 
     /// <summary>Whether another process alone may write it; kernels are not kept from it.</summary>
     internal bool IsReadOnly { get; }
@@ -87,23 +89,30 @@ internal abstract class CudaAllocation : SafeHandle
             return true;
         }
 
-        _context.Use();
-        return Free();
+        return _context.TryUse() == CudaResult.Success && Free();
     }
 }
 
-/// <summary>Memory of this process alone.</summary>
+/// <summary>Memory of this process alone, aligned to a page: the driver promises less, so it is asked for more.</summary>
 internal sealed unsafe class PlainAllocation : CudaAllocation
 {
+    private const ulong Alignment = 4096;
+
+    /// <summary>What the driver aligns to, at least (CUDA C++ Programming Guide, device memory accesses).</summary>
+    private const ulong DriverAlignment = 256;
+
+    private readonly ulong _allocated;
+
     /// <summary>Allocates memory; what it holds is undefined.</summary>
     /// <exception cref="OutOfDeviceMemoryException">The GPU has not got that much.</exception>
     internal PlainAllocation(CudaContext context, long bytes)
         : base(context)
     {
         ulong pointer;
-        CudaCall.Check(LibCuda.MemAlloc(&pointer, (nuint)bytes), "cuMemAlloc");
-        SetHandle((nint)pointer);
+        CudaCall.Check(LibCuda.MemAlloc(&pointer, (nuint)bytes + (nuint)(Alignment - DriverAlignment)), "cuMemAlloc");
+        _allocated = pointer;
+        SetHandle((nint)((pointer + Alignment - 1) & ~(Alignment - 1)));
     }
 
-    private protected override bool Free() => LibCuda.MemFree(Address) == CudaResult.Success;
+    private protected override bool Free() => LibCuda.MemFree(_allocated) == CudaResult.Success;
 }

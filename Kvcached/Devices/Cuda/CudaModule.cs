@@ -12,6 +12,9 @@ internal sealed unsafe class CudaModule : IDisposable
     private readonly GpuSource _source;
     private readonly nint _module;
 
+    /// <summary>Most local memory, in bytes, that a thread of a function takes which was found.</summary>
+    internal int LocalBytes { get; private set; }
+
     /// <summary>Compiles a source.</summary>
     /// <exception cref="DeviceUnavailableException">There is no PTX for such a GPU, or the driver cannot compile it; the message holds its log.</exception>
     internal CudaModule(CudaContext context, GpuSource source)
@@ -28,8 +31,9 @@ internal sealed unsafe class CudaModule : IDisposable
     {
         nint function;
         CudaCall.Check(LibCuda.ModuleGetFunction(&function, _module, name), $"cuModuleGetFunction of {name} in {_source.Name}");
-        int registers;
-        CudaCall.Check(LibCuda.FuncGetAttribute(&registers, LibCuda.FunctionRegisters, function), $"cuFuncGetAttribute of {name} in {_source.Name}");
+        int localBytes;
+        CudaCall.Check(LibCuda.FuncGetAttribute(&localBytes, LibCuda.FunctionLocalBytes, function), $"cuFuncGetAttribute of {name} in {_source.Name}");
+        LocalBytes = Math.Max(LocalBytes, localBytes);
         return function;
     }
 

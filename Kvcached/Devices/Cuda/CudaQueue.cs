@@ -10,15 +10,21 @@ namespace Kvcached.Devices.Cuda;
 /// A queue of the cuda device: a stream, and a thread that hands it submissions, so that nobody who submits waits for the driver.
 /// <code>
 ///   Submit          the queue's thread                                                        the stream
-///   capture ──→     until each point of a timeline that is not shared is reached, or its signal is in a stream
+///   capture ──→     until each point is reached, or may be waited for in a stream
 ///                   until there is room in the stream
 ///                   cuStreamWaitValue64 of the points, commands, cuStreamWriteValue64   ──→   wait → commands → signal
 /// </code>
-/// The thread waits for no point of a shared timeline, whoever signals it: that goes to the stream as it is. For others, that a signal is in a stream first keeps a stream
-/// from waiting for what nobody has enqueued, which could hold up others that share its hardware channel, and lets a queue end.
+/// A stream that waits may hold up others that share its hardware channel, of other lanes too. So what may be waited for there is
+/// <list type="bullet">
+/// <item>a point that this process signals, once its signal is in a stream;</item>
+/// <item>a point of a timeline that another process has and this one may only read, at once: in a client that is the begin of a step, and its kernels start with no host in between. Who has such a
+/// timeline answers for its signals, and a client that is held up holds up its own streams alone.</item>
+/// </list>
+/// A point that other processes signal in this one's memory, in a daemon the ends of its clients' steps, is waited for by the thread until it is reached: a client that stalls holds up no
+/// stream of the daemon's (I3).
 /// <para>A timeline's device signals are plain writes, so they come from one queue at a time, in the order of their values; the host signals one only where no signal of it is in a stream.</para>
 /// </summary>
-internal sealed unsafe class CudaQueue : HostQueue
+internal sealed unsafe partial class CudaQueue : HostQueue
 {
     /// <summary>Submissions in the stream at a time: few enough that the driver never lets a launch wait for room.</summary>
     private const int Window = 32;
@@ -57,50 +63,38 @@ internal sealed unsafe class CudaQueue : HostQueue
             launches += command.Kind == CommandKind.Launch ? 1 : 0;
         }
 
-        return ((launches * sizeof(GpuLaunch)) + SubmissionRecord.Alignment - 1) & ~(SubmissionRecord.Alignment - 1);
+        return launches * SubmissionRecord.Align(sizeof(GpuLaunch));
     }
 
-    private protected override void CaptureCommands(ReadOnlySpan<Command> commands, CommandRecord* records, byte* payload, int payloadBytes)
+    private protected override byte* AddressOf(DeviceMemory? memory, out bool isReadOnly)
     {
-        var launches = (GpuLaunch*)(payload + ((payloadBytes + SubmissionRecord.Alignment - 1) & ~(SubmissionRecord.Alignment - 1)));
-        for (var i = 0; i < commands.Length; i++)
+        switch (memory)
         {
-            ref readonly var command = ref commands[i];
-            var record = new CommandRecord { Kind = command.Kind, Length = command.Bytes, FillValue = command.FillValue };
-            switch (command.Kind)
-            {
-                case CommandKind.Copy:
-                    record.Target = TargetOf(command.Target) + command.TargetOffset;
-                    record.Source = AddressOf(command.Source) + command.SourceOffset;
-                    break;
-                case CommandKind.Fill:
-                    record.Target = TargetOf(command.Target) + command.TargetOffset;
-                    break;
-                case CommandKind.UpdateTable:
-                    record.Target = TargetOf(command.Target);
-                    record.Payload = payload + command.PayloadOffset;
-                    record.Length = command.PayloadBytes;
-                    break;
-                case CommandKind.Launch:
-                    var kernel = Own(command.Kernel);
-                    record.Kernel = kernel.Index;
-                    record.Payload = payload + command.PayloadOffset;
-                    record.Length = command.PayloadBytes;
-                    *launches = kernel.Kernel.Spread(new ReadOnlySpan<byte>(record.Payload, command.PayloadBytes), _device.ComputeUnits);
-                    record.More = (byte*)launches++;
-                    break;
-                default:
-                    throw new ArgumentException($"There is no command of kind {command.Kind}.", nameof(commands));
-            }
-
-            records[i] = record;
+            case MappedMemory own when own.Device == _device:
+                isReadOnly = own.IsReadOnly;
+                return (byte*)own.Address;
+            case CudaMemory own when own.Device == _device:
+                isReadOnly = own.IsReadOnly;
+                return (byte*)own.Address;
+            default:
+                throw Foreign("memory", memory?.Label);
         }
+    }
+
+    private protected override void CaptureLaunch(ref readonly Command command, ref CommandRecord record, ref byte* more)
+    {
+        var kernel = command.Kernel is CudaKernel own && own.Device == _device ? own : throw Foreign("kernel", command.Kernel?.Name);
+        record.Kernel = kernel.Index;
+        record.More = more;
+        *(GpuLaunch*)more = kernel.Kernel.Spread(new ReadOnlySpan<byte>(record.Payload, (int)record.Length), _device.ComputeUnits);
+        more += SubmissionRecord.Align(sizeof(GpuLaunch));
     }
 
     private protected override SubmissionRecord* PeekNext() => Chain.Peek();
 
-    /// <summary>Whether a point needs no waiting on the host: it is reached, will be without the host, or is of a shared timeline.</summary>
-    private protected override bool IsReady(in WaitRecord wait) => wait.Access != BellAccess.Own || wait.Slot->Value >= wait.Value || wait.Slot->Issued >= wait.Value;
+    /// <summary>Whether a point is reached, or may be waited for in the stream.</summary>
+    private protected override bool IsReady(in WaitRecord wait) =>
+        wait.Slot->Value >= wait.Value || (wait.IsForeign ? wait.Access == BellAccess.ReadOnly : wait.Slot->Issued >= wait.Value);
 
     private protected override bool StartNext(SubmissionRecord* record)
     {
@@ -119,6 +113,7 @@ internal sealed unsafe class CudaQueue : HostQueue
                 Enqueue(in commands[i]);
             }
 
+            EnqueueBatch();
             EnqueueSignal(record);
         }
         catch (Exception e)
@@ -137,29 +132,17 @@ internal sealed unsafe class CudaQueue : HostQueue
         var ended = new Past(this, _issued, orEnding: false);
         if (!_device.IsAbandoned && _done->Bell.Await(ref ended, HostTimeline.SpinTicks, _patience, BellAccess.Silent))
         {
-            _device.Context.Use();
+            _ = _device.Context.TryUse();
             _ = LibCuda.StreamDestroy(_stream);
             _progress.Dispose();
             NativeMemory.Free(_bells);
+            NativeMemory.Free(_batch);
         }
         else
         {
             _device.Abandon();
         }
     }
-
-    private byte* AddressOf(DeviceMemory? memory) => memory switch
-    {
-        MappedMemory own when own.Device == _device => (byte*)own.Address,
-        CudaMemory own when own.Device == _device => (byte*)own.Address,
-        _ => throw Foreign("memory", memory?.Label),
-    };
-
-    private byte* TargetOf(DeviceMemory? memory) => memory is MappedMemory { IsReadOnly: true } or CudaMemory { IsReadOnly: true }
-        ? throw new InvalidOperationException($"The memory {memory.Label} is another process's, which alone can write it.")
-        : AddressOf(memory);
-
-    private CudaKernel Own(DeviceKernel? kernel) => kernel is CudaKernel own && own.Device == _device ? own : throw Foreign("kernel", kernel?.Name);
 
     /// <summary>Waits until few enough submissions are in the stream. False where the queue is to end.</summary>
     private bool AwaitRoom()
@@ -183,6 +166,13 @@ internal sealed unsafe class CudaQueue : HostQueue
 
     private void Enqueue(in CommandRecord command)
     {
+        if (command.Kind == CommandKind.Copy && command.Kernel != ByEngine)
+        {
+            AddToBatch(in command);
+            return;
+        }
+
+        EnqueueBatch();
         switch (command.Kind)
         {
             case CommandKind.Copy:
@@ -195,7 +185,7 @@ internal sealed unsafe class CudaQueue : HostQueue
                 EnqueueUpdates((ulong)command.Target, new ReadOnlySpan<TableEntry>(command.Payload, (int)command.Length / Unsafe.SizeOf<TableEntry>()));
                 break;
             case CommandKind.Launch:
-                EnqueueLaunch(in command, in *(GpuLaunch*)command.More);
+                EnqueueLaunch(_device.Kernels[command.Kernel], command.Payload, command.Length, in *(GpuLaunch*)command.More);
                 break;
         }
     }
@@ -217,16 +207,15 @@ internal sealed unsafe class CudaQueue : HostQueue
         }
     }
 
-    private void EnqueueLaunch(in CommandRecord command, in GpuLaunch launch)
+    private void EnqueueLaunch(CudaKernel kernel, void* arguments, long argumentBytes, in GpuLaunch launch)
     {
         if (launch.IsEmpty)
         {
             return;
         }
 
-        var bytes = (nuint)command.Length;
-        var extra = stackalloc nint[] { LibCuda.LaunchParameterBuffer, (nint)command.Payload, LibCuda.LaunchParameterBytes, (nint)(&bytes), LibCuda.LaunchParameterEnd };
-        var kernel = _device.Kernels[command.Kernel];
+        var bytes = (nuint)argumentBytes;
+        var extra = stackalloc nint[] { LibCuda.LaunchParameterBuffer, (nint)arguments, LibCuda.LaunchParameterBytes, (nint)(&bytes), LibCuda.LaunchParameterEnd };
         var result = LibCuda.LaunchKernel(kernel.Functions[launch.EntryPoint], launch.GroupsX, launch.GroupsY, launch.GroupsZ, launch.GroupSize, 1, 1, 0, _stream, null, extra);
         if (result != CudaResult.Success)
         {

@@ -29,7 +29,9 @@ internal static unsafe partial class LibCuda
     internal const int JitErrorLogBuffer = 5;
     internal const int JitErrorLogBufferBytes = 6;
 
-    internal const int FunctionRegisters = 4;
+    internal const int FunctionLocalBytes = 3;
+
+    internal const int LimitStackBytes = 0;
 
     internal const nint LaunchParameterEnd = 0;
     internal const nint LaunchParameterBuffer = 1;
@@ -70,6 +72,12 @@ internal static unsafe partial class LibCuda
 
     [LibraryImport(Library, EntryPoint = "cuCtxSetCurrent")]
     internal static partial CudaResult ContextSetCurrent(nint context);
+
+    [LibraryImport(Library, EntryPoint = "cuCtxGetLimit")]
+    internal static partial CudaResult ContextGetLimit(nuint* value, int limit);
+
+    [LibraryImport(Library, EntryPoint = "cuCtxSetLimit")]
+    internal static partial CudaResult ContextSetLimit(int limit, nuint value);
 
     [LibraryImport(Library, EntryPoint = "cuModuleLoadDataEx")]
     internal static partial CudaResult ModuleLoadDataEx(nint* module, byte* image, uint options, int* names, nint* values);

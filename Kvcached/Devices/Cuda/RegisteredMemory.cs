@@ -23,12 +23,18 @@ internal sealed class Registration : SafeHandle
 
     /// <summary>Registers a mapping.</summary>
     /// <exception cref="OutOfDeviceMemoryException">So much host memory cannot be pinned.</exception>
+    /// <exception cref="DeviceUnavailableException">It may only be read, and the driver registers no such memory.</exception>
     internal Registration(CudaContext context, SharedMapping mapping, bool isReadOnly)
         : base(0, ownsHandle: true)
     {
+        if (isReadOnly && !context.CanRegisterReadOnly)
+        {
+            throw new DeviceUnavailableException($"{context.Name} cannot be shared with another process: its driver registers no memory that may only be read, which a client has of its daemon. Use it in one process, or install a later driver.");
+        }
+
         (_context, _mapping) = (context, mapping);
         context.Use();
-        Register(mapping.Address, mapping.Bytes, isReadOnly && context.CanRegisterReadOnly);
+        Register(mapping.Address, mapping.Bytes, isReadOnly);
         SetHandle(mapping.Address);
 #pragma warning disable CA1816 // The driver may wait for the GPU, and what is registered must stay mapped.
         GC.SuppressFinalize(this);
@@ -50,8 +56,7 @@ internal sealed class Registration : SafeHandle
             return true;
         }
 
-        _context.Use();
-        var isGone = LibCuda.MemHostUnregister(handle) == CudaResult.Success;
+        var isGone = _context.TryUse() == CudaResult.Success && LibCuda.MemHostUnregister(handle) == CudaResult.Success;
         _mapping.Dispose();
         return isGone;
     }

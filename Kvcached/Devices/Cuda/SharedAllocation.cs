@@ -50,15 +50,23 @@ internal sealed unsafe class SharedAllocation : CudaAllocation
     }
 
     /// <summary>Maps memory that another process has exported. Takes the descriptor over, also when it throws.</summary>
+    /// <exception cref="ArgumentException">It is no such memory, or smaller.</exception>
     internal static SharedAllocation Import(CudaContext context, SafeFileHandle descriptor, long bytes)
     {
         using (descriptor)
         {
-            var properties = Properties(context);
-            var size = Round(bytes, &properties);
-            ulong physical;
-            CudaCall.Check(LibCuda.MemImportFromShareableHandle(&physical, descriptor.DangerousGetHandle(), LibCuda.HandleTypePosixFileDescriptor), "cuMemImportFromShareableHandle");
-            return new SharedAllocation(context, physical, size, null);
+            try
+            {
+                var properties = Properties(context);
+                var size = Round(bytes, &properties);
+                ulong physical;
+                CudaCall.Check(LibCuda.MemImportFromShareableHandle(&physical, descriptor.DangerousGetHandle(), LibCuda.HandleTypePosixFileDescriptor), "cuMemImportFromShareableHandle");
+                return new SharedAllocation(context, physical, size, null);
+            }
+            catch (CudaException error)
+            {
+                throw new ArgumentException($"The descriptor is not that of {bytes} bytes of this GPU's memory: {error.Message}", nameof(descriptor), error);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ namespace Kvcached.Devices.Host;
 /// Stopping: the stop flag is set, and then the bell that the thread may be asleep on is rung. The thread names that bell before it
 /// awaits it and looks at the flag after, so one of the two sees the other; what others may write, or this process only read, is looked at again anyhow.
 /// </summary>
-internal abstract unsafe class HostQueue : DeviceQueue
+internal abstract unsafe partial class HostQueue : DeviceQueue
 {
     private readonly Thread _thread;
 
@@ -105,12 +105,6 @@ internal abstract unsafe class HostQueue : DeviceQueue
         Chain.Free();
     }
 
-    /// <summary>Bytes that <see cref="CaptureCommands"/> adds behind the payload: a multiple of 16.</summary>
-    private protected virtual int MeasureMore(ReadOnlySpan<Command> commands) => 0;
-
-    /// <summary>Checks commands and writes them down, whose payload is captured already.</summary>
-    private protected abstract void CaptureCommands(ReadOnlySpan<Command> commands, CommandRecord* records, byte* payload, int payloadBytes);
-
     /// <summary>Runs a record that is reserved and not published on the thread that submits it, if that does no harm and saves something.</summary>
     private protected virtual bool TryRunAtOnce(SubmissionRecord* record) => false;
 
@@ -148,35 +142,6 @@ internal abstract unsafe class HostQueue : DeviceQueue
         return true;
     }
 
-    private protected ArgumentException Foreign(string what, string? name) =>
-        new($"The {what} {name} is not of the device that the queue {Label} is of ({Device.Name}).");
-
-    private void CaptureSignal(TimelinePoint signal, SubmissionRecord* record)
-    {
-        var timeline = Own(signal.Timeline);
-        timeline.CheckSignal(signal.Value);
-        record->SignalSlot = timeline.Slot;
-        record->SignalValue = signal.Value;
-        record->SignalBell = timeline.Bell?.Capture() ?? default;
-    }
-
-    private void CaptureWaits(ReadOnlySpan<WaitPoint> waits, WaitRecord* records)
-    {
-        for (var i = 0; i < waits.Length; i++)
-        {
-            ref readonly var wait = ref waits[i];
-            var timeline = Own(wait.Timeline);
-            HostTimeline.CheckValue(wait.Value);
-            records[i] = new WaitRecord(timeline.Slot, wait.Value, timeline.Access);
-        }
-    }
-
-    private HostTimeline Own(DeviceTimeline timeline)
-    {
-        ArgumentNullException.ThrowIfNull(timeline);
-        return timeline is HostTimeline own && own.Device == Device ? own : throw Foreign("timeline", timeline.Label);
-    }
-
     private void Run()
     {
         while (AwaitSubmission(out var record) && AwaitPoints(record) && StartNext(record))
@@ -210,7 +175,10 @@ internal abstract unsafe class HostQueue : DeviceQueue
     {
         var reached = new ReadyOrStopped(this, wait);
         Volatile.Write(ref _waitingOn, (nint)wait.Slot | (nint)wait.Access);
-        wait.Slot->Bell.Await(ref reached, wait.Access == BellAccess.ReadOnly ? HostTimeline.PeerSpinTicks : HostTimeline.SpinTicks, access: wait.Access);
+        wait.Slot->Bell.Await(
+            ref reached,
+            wait.Access == BellAccess.ReadOnly ? HostTimeline.PeerSpinTicks : HostTimeline.SpinTicks,
+            access: wait.IsForeign && Device.SignalsSilently ? BellAccess.Silent : wait.Access);
         Volatile.Write(ref _waitingOn, 0);
         return !_stop;
     }

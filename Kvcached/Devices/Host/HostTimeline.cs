@@ -24,6 +24,9 @@ internal abstract unsafe class HostTimeline : DeviceTimeline
     /// <summary>Who has the slot's memory.</summary>
     internal BellAccess Access { get; }
 
+    /// <summary>Whether other processes signal it: nothing that this process knows of says that a value will be reached.</summary>
+    internal virtual bool IsForeign => false;
+
     /// <summary>Rung after each signal of this process; null for none.</summary>
     internal SignalBell? Bell { get; set; }
 

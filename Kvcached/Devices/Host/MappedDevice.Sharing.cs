@@ -32,13 +32,7 @@ public abstract unsafe partial class MappedDevice
                 throw new ArgumentOutOfRangeException(nameof(access), access, "Memory of another process is shared for reading, or for reading and writing.");
             }
 
-            lock (_lock)
-            {
-                ObjectDisposedException.ThrowIf(_disposed, this);
-                var memory = ImportCore(descriptor, bytes, kind, access, label);
-                _memories.Add(memory);
-                return memory;
-            }
+            return Make(() => ImportCore(descriptor, bytes, kind, access, label), memory => _memories.Add(memory));
         }
         catch
         {
@@ -94,7 +88,7 @@ public abstract unsafe partial class MappedDevice
     private protected virtual SafeFileHandle? DescriptorOfCore(DeviceMemory memory) =>
         Own(memory) is { Access: not SharedAccess.Private, IsImported: false } own ? own.Mapping.Descriptor : null;
 
-    /// <summary>Maps memory that another process has allocated. Under the lock.</summary>
+    /// <summary>Maps memory that another process has allocated. Any thread, without the lock.</summary>
     private protected virtual DeviceMemory ImportCore(SafeFileHandle descriptor, long bytes, MemoryKind kind, SharedAccess access, string label)
     {
         try

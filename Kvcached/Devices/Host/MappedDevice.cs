@@ -6,7 +6,8 @@ namespace Kvcached.Devices.Host;
 /// <summary>
 /// What devices have in common whose timelines lie in this process's mappings, and whose memory mostly does: memory, timelines, what becomes of queues. Owns all that it
 /// creates: disposing it ends its queues (what has not started is given up) and then gives its memory back; disposing it while another thread uses its memory is a broken
-/// contract. Thread-safe.
+/// contract. Thread-safe: what a driver may take its time for (<see cref="AllocateCore"/> and the like) is done outside the lock, by any number of threads at a time, so nobody who signals,
+/// stops a queue or loses the device waits for it.
 /// </summary>
 public abstract unsafe partial class MappedDevice : ISharingDevice
 {
@@ -18,6 +19,15 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
     private readonly long _maxBytes;
     private KindBytes _deviceBytes;
     private KindBytes _hostBytes;
+
+    /// <summary>Bytes that are being allocated.</summary>
+    private long _reserved;
+
+    /// <summary>Calls that are making something; none begins once the device is disposed.</summary>
+    private int _making;
+
+    /// <summary>Element 0 of a pinned array: rung when something has been made.</summary>
+    private readonly Doorbell[] _made = GC.AllocateArray<Doorbell>(16, pinned: true);
     private DeviceLostException? _fault;
     private bool _disposed;
 
@@ -29,6 +39,9 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
 
     /// <inheritdoc/>
     public string Name { get; }
+
+    /// <inheritdoc/>
+    public virtual SharedMemoryKind SharedMemory => SharedMemoryKind.Host;
 
     /// <summary>Why the device was lost, or null while it works.</summary>
     public DeviceLostException? Fault => Volatile.Read(ref _fault);
@@ -65,19 +78,59 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
             throw new ArgumentOutOfRangeException(nameof(access), access, "There is no such access.");
         }
 
+        return Allocate(bytes, kind, label, () => AllocateCore(bytes, kind, label, access));
+    }
+
+    /// <inheritdoc/>
+    public DeviceMemory AllocateElastic(long bytes, long populated, string label)
+    {
+        Check(bytes, MemoryKind.Device, label);
+        if (populated < 0 || populated > bytes || ((populated | bytes) % DeviceMemory.PageBytes != 0 && populated < bytes))
+        {
+            throw new ArgumentOutOfRangeException(nameof(populated), populated, $"They are not whole pages of the {bytes} bytes of {label}.");
+        }
+
+        var memory = Allocate(bytes, MemoryKind.Device, label, () => AllocateElasticCore(bytes, populated, label));
+        if (memory.Returns == MemoryReturn.AtOnce)
+        {
+            memory.KeepFirst(populated);
+        }
+
+        return memory;
+    }
+
+    private DeviceMemory Allocate(long bytes, MemoryKind kind, string label, Func<DeviceMemory> allocate)
+    {
+        var reserved = SharedMapping.RoundToPages(bytes);
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            var held = _deviceBytes.Now + _hostBytes.Now;
+            var held = _deviceBytes.Now + _hostBytes.Now + _reserved;
             if (bytes > _maxBytes - held)
             {
                 throw new OutOfDeviceMemoryException($"{Name} cannot allocate {bytes} bytes for {label}: {held} of {_maxBytes} bytes are allocated.");
             }
 
-            var memory = AllocateCore(bytes, kind, label, access);
-            _memories.Add(memory);
-            BytesOf(kind).Add(SharedMapping.RoundToPages(bytes));
-            return memory;
+            _reserved += reserved;
+        }
+
+        try
+        {
+            return Make(allocate, memory =>
+            {
+                _memories.Add(memory);
+                BytesOf(kind).Add(reserved);
+                _reserved -= reserved;
+            });
+        }
+        catch
+        {
+            lock (_lock)
+            {
+                _reserved -= reserved;
+            }
+
+            throw;
         }
     }
 
@@ -85,35 +138,31 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
     public DeviceQueue CreateQueue(string label)
     {
         ArgumentNullException.ThrowIfNull(label);
-        lock (_lock)
+        ThrowIfLost();
+        return Make(() => CreateQueueCore(label), queue =>
         {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            ThrowIfLost();
-            var queue = CreateQueueCore(label);
             queue.Start();
             _queues.Add(queue);
-            return queue;
-        }
+            if (IsLost)
+            {
+                // Who lost the device may have looked for queues before.
+                queue.RequestStop();
+            }
+        });
     }
 
     /// <inheritdoc/>
     public DeviceTimeline CreateTimeline(string label)
     {
         ArgumentNullException.ThrowIfNull(label);
-        lock (_lock)
+        while (true)
         {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            foreach (var slab in _slabs)
+            if (TryCreateTimeline(label) is { } timeline)
             {
-                if (slab.Acquire() is var slot && slot != null)
-                {
-                    return new SlabTimeline(this, slab, slot, label);
-                }
+                return timeline;
             }
 
-            var fresh = CreateSlab();
-            _slabs.Add(fresh);
-            return new SlabTimeline(this, fresh, fresh.Acquire(), label);
+            Make(CreateSlab, _slabs.Add);
         }
     }
 
@@ -139,6 +188,12 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
             }
 
             _disposed = true;
+        }
+
+        var nothing = new NothingIsMade(this);
+        _made[0].Await(ref nothing, HostTimeline.SpinTicks);
+        lock (_lock)
+        {
             queues = [.. _queues];
             memories = [.. _memories];
         }
@@ -192,6 +247,13 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
     /// <summary>Looks whether the device still works, where it does not say so by itself. Any thread that waits, without the lock.</summary>
     internal virtual void Look()
     {
+    }
+
+    /// <inheritdoc/>
+    void ISharingDevice.ThrowIfLost()
+    {
+        Look();
+        ThrowIfLost();
     }
 
     /// <summary>Throws the fault, if there is one.</summary>
@@ -266,10 +328,14 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
         }
     }
 
-    /// <summary>Makes a queue. Under the lock.</summary>
+    /// <summary>Makes a queue. Any thread, without the lock.</summary>
     private protected abstract HostQueue CreateQueueCore(string label);
 
-    /// <summary>Allocates memory that has been checked, and there is enough of. Under the lock.</summary>
+    /// <summary>Allocates memory of kind device, of which the first part has memory, and the rest too where that goes at once when it is discarded. Checked, any thread, without the lock.</summary>
+    private protected virtual DeviceMemory AllocateElasticCore(long bytes, long populated, string label) =>
+        AllocateCore(bytes, MemoryKind.Device, label, SharedAccess.Private);
+
+    /// <summary>Allocates memory that has been checked, and there is enough of. Any thread, without the lock.</summary>
     private protected virtual DeviceMemory AllocateCore(long bytes, MemoryKind kind, string label, SharedAccess access)
     {
         SharedMapping? mapping = null;
@@ -290,11 +356,11 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
         return Map(mapping, label, kind, bytes, access, isImported: false);
     }
 
-    /// <summary>Makes memory of a mapping, and takes the mapping over, also when this throws. Under the lock.</summary>
+    /// <summary>Makes memory of a mapping, and takes the mapping over, also when this throws. Any thread, without the lock.</summary>
     private protected virtual MappedMemory Map(SharedMapping mapping, string label, MemoryKind kind, long bytes, SharedAccess access, bool isImported) =>
         new(this, mapping, label, kind, bytes, access, isImported);
 
-    /// <summary>Makes memory for timelines that the device can reach. Under the lock.</summary>
+    /// <summary>Makes memory for timelines that the device can reach. Any thread, without the lock.</summary>
     private protected virtual TimelineSlab CreateSlab() => new();
 
     /// <summary>All queues have ended; memory is still there.</summary>
@@ -305,6 +371,50 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
     /// <summary>Memory has been given back too.</summary>
     private protected virtual void End()
     {
+    }
+
+    /// <summary>Makes something outside the lock, and notes it under the lock.</summary>
+    private T Make<T>(Func<T> make, Action<T> note)
+    {
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            Interlocked.Increment(ref _making);
+        }
+
+        try
+        {
+            var made = make();
+            lock (_lock)
+            {
+                note(made);
+            }
+
+            return made;
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _making);
+            _made[0].Ring();
+        }
+    }
+
+    /// <summary>Null where no slab has a slot left.</summary>
+    private SlabTimeline? TryCreateTimeline(string label)
+    {
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            foreach (var slab in _slabs)
+            {
+                if (slab.Acquire() is var slot && slot != null)
+                {
+                    return new SlabTimeline(this, slab, slot, label);
+                }
+            }
+
+            return null;
+        }
     }
 
     private static void Check(long bytes, MemoryKind kind, string label)
@@ -318,6 +428,11 @@ public abstract unsafe partial class MappedDevice : ISharingDevice
     }
 
     private ref KindBytes BytesOf(MemoryKind kind) => ref kind == MemoryKind.Device ? ref _deviceBytes : ref _hostBytes;
+
+    private readonly struct NothingIsMade(MappedDevice device) : ICondition
+    {
+        public bool Holds() => Volatile.Read(ref device._making) == 0;
+    }
 
     private struct KindBytes
     {

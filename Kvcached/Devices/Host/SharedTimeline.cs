@@ -17,6 +17,8 @@ internal sealed unsafe class SharedTimeline(MappedMemory memory, long offset, st
         }
     }
 
+    internal override bool IsForeign => memory.IsImported ? memory.IsReadOnly : memory.Access == SharedAccess.ReadWriteForOthers;
+
     internal override TimelineSlot* Slot
     {
         get

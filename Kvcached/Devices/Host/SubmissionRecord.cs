@@ -29,7 +29,10 @@ internal unsafe struct SubmissionRecord
     internal EventBell SignalBell;
 
     internal static int Measure(int waits, int commands, int payloadBytes) => checked(
-        HeaderBytes + waits * WaitRecord.Bytes + commands * CommandRecord.Bytes + ((payloadBytes + Alignment - 1) & ~(Alignment - 1)));
+        HeaderBytes + waits * WaitRecord.Bytes + commands * CommandRecord.Bytes + Align(payloadBytes));
+
+    /// <summary>Bytes up to the next part, which begins at a multiple of <see cref="Alignment"/>.</summary>
+    internal static int Align(int bytes) => (bytes + Alignment - 1) & ~(Alignment - 1);
 
     internal static WaitRecord* WaitsOf(SubmissionRecord* record) => (WaitRecord*)(record + 1);
 
@@ -46,19 +49,23 @@ internal unsafe struct WaitRecord
 
     /// <summary>Values take 48 bits.</summary>
     private const int AccessShift = 48;
+    private const int ForeignShift = 56;
 
     internal TimelineSlot* Slot;
     private readonly ulong _valueAndAccess;
 
-    internal WaitRecord(TimelineSlot* slot, ulong value, BellAccess access)
+    internal WaitRecord(TimelineSlot* slot, ulong value, BellAccess access, bool isForeign = false)
     {
         Slot = slot;
-        _valueAndAccess = value | (ulong)access << AccessShift;
+        _valueAndAccess = value | (ulong)access << AccessShift | (isForeign ? 1UL << ForeignShift : 0);
     }
 
     internal readonly ulong Value => _valueAndAccess & DeviceTimeline.MaxValue;
 
-    internal readonly BellAccess Access => (BellAccess)(_valueAndAccess >> AccessShift);
+    internal readonly BellAccess Access => (BellAccess)(byte)(_valueAndAccess >> AccessShift);
+
+    /// <summary>As <see cref="HostTimeline.IsForeign"/>.</summary>
+    internal readonly bool IsForeign => _valueAndAccess >> ForeignShift != 0;
 }
 
 /// <summary>A captured command: its addresses are resolved.</summary>
@@ -69,6 +76,8 @@ internal unsafe struct CommandRecord
 
     internal CommandKind Kind;
     internal byte FillValue;
+
+    /// <summary>What is launched; what a device copies by, if it says so there.</summary>
     internal int Kernel;
     internal byte* Target;
     internal byte* Source;

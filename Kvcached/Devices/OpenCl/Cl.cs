@@ -19,6 +19,9 @@ internal static unsafe partial class Cl
     internal const int Complete = 0;
     internal const int False = 0;
 
+    internal const int ExecStatusErrorForEventsInWaitList = -14;
+    internal const uint EventCommandExecutionStatus = 0x11D3;
+
     internal const uint PlatformName = 0x0902;
     internal const uint DeviceTypeInfo = 0x1000;
     internal const uint DeviceMaxComputeUnits = 0x1002;
@@ -32,6 +35,9 @@ internal static unsafe partial class Cl
     internal const uint DeviceName = 0x102B;
     internal const uint DeviceVersion = 0x102F;
     internal const uint DeviceHostUnifiedMemory = 0x1035;
+    internal const uint DeviceSvmCapabilities = 0x1053;
+
+    internal const ulong DeviceSvmFineGrainSystem = 1 << 2;
 
     internal const ulong DeviceTypeCpu = 1 << 1;
     internal const ulong DeviceTypeAll = 0xFFFFFFFF;
@@ -129,6 +135,12 @@ internal static unsafe partial class Cl
 
     [LibraryImport(Library, EntryPoint = "clSetEventCallback")]
     internal static partial int SetEventCallback(nint ended, int status, delegate* unmanaged<nint, int, void*, void> notify, void* data);
+
+    [LibraryImport(Library, EntryPoint = "clWaitForEvents")]
+    internal static partial int WaitForEvents(uint count, nint* events);
+
+    [LibraryImport(Library, EntryPoint = "clGetEventInfo")]
+    internal static partial int GetEventInfo(nint ended, uint name, nuint size, void* value, nuint* sizeNeeded);
 
     [LibraryImport(Library, EntryPoint = "clReleaseEvent")]
     internal static partial int ReleaseEvent(nint ended);

@@ -136,21 +136,27 @@ public sealed unsafe class OpenClDevice : MappedDevice
 
         int code;
         var buffer = Cl.CreateBuffer(NativeContext, flags, (nuint)SharedMapping.RoundToPages(bytes), mapping is null ? null : (void*)mapping.Address, &code);
-        return code switch
-        {
-            Cl.Success => new OpenClBuffer(buffer, mapping),
-            Cl.MemObjectAllocationFailure or Cl.OutOfResources or Cl.OutOfHostMemory =>
-                throw new OutOfDeviceMemoryException($"{Name} cannot allocate {bytes} bytes for {label}: {OpenClException.NameOf(code)}."),
-            _ => throw new OpenClException("clCreateBuffer", code),
-        };
+        return code == Cl.Success ? new OpenClBuffer(buffer, mapping)
+            : OpenClException.IsOutOfMemory(code) ? throw OutOfMemory(bytes, label, code)
+            : throw new OpenClException("clCreateBuffer", code);
     }
 
     /// <summary>Zeroes bytes that nothing uses, and waits for it.</summary>
+    /// <exception cref="OpenClException">It failed, with the code of the command itself.</exception>
     internal void Zero(nint buffer, long offset, long bytes)
     {
         byte zero = 0;
-        OpenClException.Check(Cl.EnqueueFillBuffer(_queue, buffer, &zero, 1, (nuint)offset, (nuint)bytes, 0, null, null), "clEnqueueFillBuffer");
-        OpenClException.Check(Cl.Finish(_queue), "clFinish");
+        nint filled;
+        OpenClException.Check(Cl.EnqueueFillBuffer(_queue, buffer, &zero, 1, (nuint)offset, (nuint)bytes, 0, null, &filled), "clEnqueueFillBuffer");
+        var code = Cl.WaitForEvents(1, &filled);
+        int status;
+        if (code == Cl.ExecStatusErrorForEventsInWaitList && Cl.GetEventInfo(filled, Cl.EventCommandExecutionStatus, sizeof(int), &status, null) == Cl.Success && status < 0)
+        {
+            code = status;
+        }
+
+        _ = Cl.ReleaseEvent(filled);
+        OpenClException.Check(code, "clEnqueueFillBuffer");
     }
 
     /// <summary>No address lies in a memory any more.</summary>
@@ -173,10 +179,25 @@ public sealed unsafe class OpenClDevice : MappedDevice
 
         ThrowIfShared(access, bytes, label);
         var buffer = CreateBuffer(bytes, Cl.MemReadWrite, mapping: null, label);
-        var address = _nextOwnAddress;
-        _nextOwnAddress += (ulong)SharedMapping.RoundToPages(bytes);
+        var size = (ulong)SharedMapping.RoundToPages(bytes);
+        var address = Interlocked.Add(ref _nextOwnAddress, size) - size;
         var memory = new OpenClDeviceMemory(this, buffer, address, label, bytes);
-        Zero(memory.Buffer, 0, SharedMapping.RoundToPages(bytes));
+        try
+        {
+            // Drivers give memory when it is first touched: one that has not got it fails here, and not in whoever uses it first.
+            Zero(memory.Buffer, 0, SharedMapping.RoundToPages(bytes));
+        }
+        catch (OpenClException e)
+        {
+            buffer.Dispose();
+            if (OpenClException.IsOutOfMemory(e.Code))
+            {
+                throw OutOfMemory(bytes, label, e.Code);
+            }
+
+            throw;
+        }
+
         Remember(memory);
         return memory;
     }
@@ -233,6 +254,9 @@ public sealed unsafe class OpenClDevice : MappedDevice
         ArgumentNullException.ThrowIfNull(options.Kernels);
         return options;
     }
+
+    private OutOfDeviceMemoryException OutOfMemory(long bytes, string label, int code) =>
+        new($"{Name} cannot allocate {bytes} bytes for {label}: {OpenClException.NameOf(code)}.");
 
     private void ThrowIfShared(SharedAccess access, long bytes, string label)
     {

@@ -1,7 +1,7 @@
 namespace Kvcached.Devices.OpenCl;
 
 /// <summary>A call of OpenCL has failed: the message names the call, and the error as the specification does.</summary>
-public sealed class OpenClException(string call, int code) : Exception($"{call} failed: {NameOf(code)} ({code}).")
+public sealed class OpenClException(string call, int code) : DeviceCallException($"{call} failed: {NameOf(code)} ({code}).")
 {
     private static readonly string[] _names =
     [
@@ -43,6 +43,9 @@ public sealed class OpenClException(string call, int code) : Exception($"{call} 
             _ => "an error of the driver's own",
         };
     }
+
+    /// <summary>Whether a code says that there is not enough memory.</summary>
+    internal static bool IsOutOfMemory(int code) => code is Cl.MemObjectAllocationFailure or Cl.OutOfResources or Cl.OutOfHostMemory;
 
     /// <summary>Throws where a call has failed.</summary>
     internal static void Check(int code, string call)

@@ -67,6 +67,8 @@ internal sealed class OpenClDeviceMemory(OpenClDevice device, OpenClBuffer buffe
 
     internal OpenClDevice Device { get; } = device;
 
+    public override MemoryReturn Returns => MemoryReturn.Never;
+
     public override Span<byte> HostSpan(long offset, int bytes) =>
         throw new InvalidOperationException($"{Label} is memory of kind {Kind}: the host reaches memory of kind {MemoryKind.Host} alone.");
 

@@ -87,9 +87,23 @@ internal static unsafe class OpenClPlatforms
             MaxAllocationBytes = (long)Math.Min(Number<ulong>(id, Cl.DeviceMaxMemAllocSize), long.MaxValue),
             MaxGroupSize = (int)Math.Min(Number<nuint>(id, Cl.DeviceMaxWorkGroupSize), int.MaxValue),
             IsCpu = isCpu,
-            UsesHostMemory = isCpu || Number<uint>(id, Cl.DeviceHostUnifiedMemory) != 0,
+            UsesHostMemory = CanUseHostMemory(isCpu, Number<uint>(id, Cl.DeviceHostUnifiedMemory) != 0, SvmCapabilities(id)),
         };
         return info with { Unusable = WhyUnusable(id, info) };
+    }
+
+    /// <summary>
+    /// Whether the host's memory can be used in place, by host and device at the same time and without mapping it: by a CPU, and by a GPU that shares it and is coherent with it
+    /// (fine-grained system memory). Other GPUs that share it may keep what is written there in a cache until it is mapped.
+    /// </summary>
+    internal static bool CanUseHostMemory(bool isCpu, bool isUnified, ulong svmCapabilities) =>
+        isCpu || (isUnified && (svmCapabilities & Cl.DeviceSvmFineGrainSystem) != 0);
+
+    /// <summary>0 where the device does not know the question: before OpenCL 2.0.</summary>
+    private static ulong SvmCapabilities(nint id)
+    {
+        ulong capabilities;
+        return Cl.GetDeviceInfo(id, Cl.DeviceSvmCapabilities, sizeof(ulong), &capabilities, null) == Cl.Success ? capabilities : 0;
     }
 
     private static string? WhyUnusable(nint id, OpenClDeviceInfo info)

@@ -21,56 +21,31 @@ internal sealed unsafe partial class OpenClQueue
         return bytes;
     }
 
-    private protected override void CaptureCommands(ReadOnlySpan<Command> commands, CommandRecord* records, byte* payload, int payloadBytes)
+    private protected override byte* AddressOf(DeviceMemory? memory, out bool isReadOnly)
     {
-        var more = payload + ((payloadBytes + SubmissionRecord.Alignment - 1) & ~(SubmissionRecord.Alignment - 1));
-        for (var i = 0; i < commands.Length; i++)
-        {
-            ref readonly var command = ref commands[i];
-            ref var record = ref records[i];
-            record = new CommandRecord { Kind = command.Kind, FillValue = command.FillValue, Length = command.Bytes, More = more };
-            switch (command.Kind)
-            {
-                case CommandKind.Copy:
-                    var source = BufferOf(command.Source);
-                    record.Source = StartOf(command.Source!, source) + command.SourceOffset;
-                    CaptureTarget(in command, ref record, source);
-                    break;
-                case CommandKind.Fill:
-                    CaptureTarget(in command, ref record, source: 0);
-                    break;
-                case CommandKind.UpdateTable:
-                    CaptureTarget(in command, ref record, source: 0);
-                    record.Payload = payload + command.PayloadOffset;
-                    record.Length = command.PayloadBytes;
-                    break;
-                case CommandKind.Launch:
-                    record.Payload = payload + command.PayloadOffset;
-                    record.Length = command.PayloadBytes;
-                    CaptureLaunch(Own(command.Kernel), ref record);
-                    more += LaunchShape.Bytes + (KernelMemory.Bytes * ((LaunchShape*)more)->Addresses);
-                    continue;
-                default:
-                    throw new ArgumentException($"There is no command of kind {command.Kind}.", nameof(commands));
-            }
+        var buffer = BufferOf(memory);
+        isReadOnly = memory is MappedMemory { IsReadOnly: true };
 
-            more += TransferBuffers.Bytes;
-        }
-
-        *(Completion*)more = new Completion { Queue = GCHandle.ToIntPtr(_self) };
+        // Throws where it is disposed.
+        var address = memory!.Address;
+        return buffer == 0 ? (byte*)address : null;
     }
 
-    private void CaptureTarget(ref readonly Command command, ref CommandRecord record, nint source)
+    private protected override void CaptureTransfer(ref readonly Command command, ref CommandRecord record, ref byte* more)
     {
-        if (command.Target is MappedMemory { IsReadOnly: true })
-        {
-            throw new InvalidOperationException($"The memory {command.Target.Label} is another process's, which alone can write it.");
-        }
-
-        var target = BufferOf(command.Target);
-        record.Target = StartOf(command.Target!, target) + command.TargetOffset;
-        *(TransferBuffers*)record.More = new TransferBuffers { Target = target, Source = source };
+        record.More = more;
+        *(TransferBuffers*)more = new TransferBuffers { Target = BufferOf(command.Target), Source = command.Source is null ? 0 : BufferOf(command.Source) };
+        more += TransferBuffers.Bytes;
     }
+
+    private protected override void CaptureLaunch(ref readonly Command command, ref CommandRecord record, ref byte* more)
+    {
+        record.More = more;
+        CaptureLaunch(Own(command.Kernel), ref record);
+        more += LaunchShape.Bytes + (KernelMemory.Bytes * ((LaunchShape*)more)->Addresses);
+    }
+
+    private protected override void CaptureEnd(byte* more) => *(Completion*)more = new Completion { Queue = GCHandle.ToIntPtr(_self) };
 
     private void CaptureLaunch(OpenClKernel kernel, ref CommandRecord record)
     {
@@ -119,14 +94,5 @@ internal sealed unsafe partial class OpenClQueue
     private OpenClKernel Own(DeviceKernel? kernel) =>
         kernel is OpenClKernel own && own.Device == _device ? own : throw Foreign("kernel", kernel?.Name);
 
-    private nint BufferOf(DeviceMemory? memory)
-    {
-        var buffer = _device.BufferOf(memory) ?? throw Foreign("memory", memory?.Label);
-
-        // Throws where it is disposed.
-        _ = memory!.Address;
-        return buffer;
-    }
-
-    private static byte* StartOf(DeviceMemory memory, nint buffer) => buffer == 0 ? (byte*)memory.Address : null;
+    private nint BufferOf(DeviceMemory? memory) => _device.BufferOf(memory) ?? throw Foreign("memory", memory?.Label);
 }

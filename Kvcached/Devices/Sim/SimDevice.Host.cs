@@ -102,7 +102,12 @@ public sealed partial class SimDevice
     internal void NotePopulated(SimMemory memory, long offset, long bytes)
     {
         ThrowIfOver();
-        if (bytes > 0 && memory.Presence?.TryPopulate(EpochOf(_hosts[Host]), offset, bytes) != true)
+        MakePresent(memory, EpochOf(_hosts[Host]), offset, bytes);
+    }
+
+    private void MakePresent(SimMemory memory, uint epoch, long offset, long bytes)
+    {
+        if (bytes > 0 && memory.Presence?.TryPopulate(epoch, offset, bytes) != true)
         {
             Fail(SimViolationKind.Absent, $"{memory.Label}+0x{offset:x}, {bytes} bytes, is to be given memory that some of it has", memory: memory.Label, offset: offset);
         }
@@ -204,6 +209,7 @@ public sealed partial class SimDevice
             ref var to = ref work.Commands[i];
             to.Kind = from.Kind;
             to.FillValue = from.FillValue;
+            to.Populates = false;
             to.Kernel = from.Kind == CommandKind.Launch ? OwnKernel(from.Kernel) : (short)-1;
             to.Target = from.Target is null ? -1 : Own(from.Target).Number;
             to.Source = from.Source is null ? -1 : Own(from.Source).Number;

@@ -160,6 +160,11 @@ public sealed partial class SimDevice
 
         var epoch = Epoch.Of(work.Actor, work.Tick);
         var target = _memories[command.Target];
+        if (command.Populates && work.Progress == 0 && !TryPopulate(work, in command, target))
+        {
+            return true;
+        }
+
         if (command.Kind == CommandKind.UpdateTable)
         {
             return RunUpdate(queue, work, ref command, target, epoch);

@@ -49,6 +49,7 @@ public sealed partial class SimDevice : IDevice
         Options = options;
         _scheduler = new SimScheduler(options.Seed);
         _lag = new SimRandom(options.Seed, stream: 2);
+        _refusals = new SimRandom(options.Seed, stream: 3);
         _graph = new WaitGraph(this);
         _kernels = new SimLoadedKernel[options.Kernels.Count];
         for (var i = 0; i < _kernels.Length; i++)
@@ -83,6 +84,7 @@ public sealed partial class SimDevice : IDevice
     /// <summary>The orders that queues give, by what has been submitted to them.</summary>
     public IEnumerable<QueueOrder> QueueOrders =>
         from queue in _queues.Take(_actors).OfType<SimQueue>()
+        where !queue.IsDevices
         from earlier in queue.Signals
         from later in queue.Signals
         select new QueueOrder(queue.Label, earlier.Label, later.Label);
@@ -123,7 +125,8 @@ public sealed partial class SimDevice : IDevice
             throw new OutOfDeviceMemoryException($"{label} asks for {bytes} bytes; {Options.MemoryBytes - _allocated} of {Options.MemoryBytes} are left.");
         }
 
-        var memory = new SimMemory(this, label, kind, (int)bytes, _memories.Count, new CellTracker(_readers, bytes, cellBytes));
+        var returns = Options.Returns?.Invoke(label) ?? MemoryReturn.AtOnce;
+        var memory = new SimMemory(this, label, kind, (int)bytes, _memories.Count, new CellTracker(_readers, bytes, cellBytes), returns);
         _memories.Add(memory);
         _allocated += bytes;
         return memory;
@@ -212,7 +215,7 @@ public sealed partial class SimDevice : IDevice
         List<string>? leaks = null;
         foreach (var queue in _queues)
         {
-            if (queue is { IsDisposed: false })
+            if (queue is { IsDisposed: false, IsDevices: false })
             {
                 (leaks ??= []).Add($"queue {queue.Label}");
                 End(queue, finishStarted: false);

@@ -13,15 +13,20 @@ public sealed class SimMemory : DeviceMemory
 {
     internal const int AddressShift = 40;
 
+    /// <summary>What is read of memory that has come back and not been cleared.</summary>
+    private const byte Garbage = 0xCD;
+
     private readonly SimDevice _device;
     private byte[] _bytes;
 
-    internal SimMemory(SimDevice device, string label, MemoryKind kind, int bytes, int number, CellTracker cells)
+    internal SimMemory(SimDevice device, string label, MemoryKind kind, int bytes, int number, CellTracker cells, MemoryReturn returns)
         : base(label, kind, bytes)
     {
         _device = device;
         Number = number;
         Cells = cells;
+        Returns = returns;
+        Later = returns == MemoryReturn.Later ? device.CreateArrivals(label) : null;
         _bytes = ArrayPool<byte>.Shared.Rent(bytes);
         _bytes.AsSpan(0, bytes).Clear();
     }
@@ -34,6 +39,15 @@ public sealed class SimMemory : DeviceMemory
     internal int Number { get; }
 
     internal CellTracker Cells { get; }
+
+    /// <summary>What has been asked for, where memory is given later.</summary>
+    internal SimArrivals? Later { get; }
+
+    /// <inheritdoc/>
+    public override MemoryReturn Returns { get; }
+
+    /// <inheritdoc/>
+    public override DeviceTimeline? Arrivals => Later?.Timeline;
 
     /// <summary>Once something has been discarded.</summary>
     internal PagePresence? Presence { get; private set; }
@@ -78,16 +92,32 @@ public sealed class SimMemory : DeviceMemory
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         NoteHostWrite(offset, bytes);
-        Raw.Slice((int)offset, (int)bytes).Clear();
-        (Presence ??= new PagePresence(Bytes)).Discard(offset, bytes);
+        Raw.Slice((int)offset, (int)bytes).Fill(Later is null ? (byte)0 : Garbage);
+        if (Returns != MemoryReturn.Never)
+        {
+            (Presence ??= new PagePresence(Bytes)).Discard(offset, bytes);
+        }
     }
 
     /// <inheritdoc/>
-    protected override void PopulateCore(long offset, long bytes)
+    protected override ulong PopulateCore(long offset, long bytes)
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
-        _device.NotePopulated(this, offset, bytes);
+        if (Later is not null)
+        {
+            return _device.SubmitPopulate(Later, this, offset, bytes);
+        }
+
+        if (Returns == MemoryReturn.AtOnce)
+        {
+            _device.NotePopulated(this, offset, bytes);
+        }
+
+        return 0;
     }
+
+    /// <inheritdoc/>
+    public override bool IsRefused(ulong arrival) => Later?.Refused.Remove(arrival) == true;
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)

@@ -39,6 +39,9 @@ public sealed record SimOptions
     /// <summary>Whether a wait must name a point that is reached, submitted or promised (I11).</summary>
     public bool RequirePromises { get; init; } = true;
 
+    /// <summary>From a memory's label to what becomes of it when it is given back. What comes later comes from a queue that the scheduler lets run as it does others. Null means at once.</summary>
+    public Func<string, MemoryReturn>? Returns { get; init; }
+
     /// <summary>Bytes that can be allocated.</summary>
     public long MemoryBytes { get; init; } = 1L << 28;
 

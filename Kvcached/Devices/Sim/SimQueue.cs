@@ -34,6 +34,9 @@ internal sealed class SimQueue : DeviceQueue
 
     public uint LastTick { get; set; }
 
+    /// <summary>Whether the device gives memory by it: no order of it is anyone's to rely on, and nobody disposes it.</summary>
+    public bool IsDevices { get; init; }
+
     /// <summary>The timelines that its submissions have signalled.</summary>
     public List<SimTimeline> Signals { get; } = [];
 

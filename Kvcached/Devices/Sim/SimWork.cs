@@ -19,6 +19,9 @@ internal struct SimCommand
     public long TargetOffset;
     public long SourceOffset;
     public long Bytes;
+
+    /// <summary>The range gets memory first, or is refused it: a device's own fill.</summary>
+    public bool Populates;
 }
 
 /// <summary>
