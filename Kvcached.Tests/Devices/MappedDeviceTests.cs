@@ -60,6 +60,20 @@ public sealed class MappedDeviceTests : IDisposable
     }
 
     [Fact]
+    public void An_elastic_allocation_that_cannot_be_is_not_counted()
+    {
+        _device.Go.Set();
+        _device.Failure = new OutOfDeviceMemoryException("none");
+        Assert.Throws<OutOfDeviceMemoryException>(() => _device.AllocateElastic(MaxBytes, DeviceMemory.PageBytes, "elastic"));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _device.AllocateElastic(MaxBytes, 1, "elastic"));
+        Assert.Equal((0, 0), (_device.DeviceBytes, _device.DeviceBytesPeak));
+
+        _device.Failure = null;
+        using var memory = _device.AllocateElastic(MaxBytes, DeviceMemory.PageBytes, "elastic");
+        Assert.Equal(MaxBytes, _device.DeviceBytes);
+    }
+
+    [Fact]
     public async Task A_device_that_is_disposed_gives_back_what_was_being_made()
     {
         var slow = StartSlow(4096);

@@ -35,6 +35,37 @@ public class UnitMapTests
         Assert.Equal(3, units.Present);
     }
 
+    [Fact]
+    public void What_comes_is_nobodys_before_its_arrival_has_been_noted_though_it_has_been_observed()
+    {
+        var timelines = new TimelineTable();
+        var units = new UnitMap(units: 4, present: 1, timelines, new LateSource());
+        Assert.Equal(0, Use(units.Take(order: 0)!));
+        Assert.Null(units.Take(order: 0));
+
+        timelines.Observe(Point.ArrivalTimeline, units.LastArrival.Value);
+        Assert.Null(units.TakeAhead(order: 0, Lane));
+        Assert.Null(units.TakeWindow(1, order: 0, Lane));
+
+        units.Promote();
+        Assert.Equal((1L, 2), (units.Arrived, units.Present));
+        Assert.Equal(1, Use(units.Take(order: 0)!));
+    }
+
+    /// <summary>Gives memory later.</summary>
+    private sealed class LateSource : IUnitMemory
+    {
+        private ulong _asked;
+
+        public bool ComesLater => true;
+
+        public int LeastOrder => 0;
+
+        public Point Populate(int start, int units) => new(Point.ArrivalTimeline, ++_asked);
+
+        public bool IsRefused(Point arrival) => false;
+    }
+
     /// <summary>Gives memory at once, and notes what it was asked for.</summary>
     private sealed class Source(List<(int Start, int Units)> populated) : IUnitMemory
     {

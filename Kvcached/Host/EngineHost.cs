@@ -122,7 +122,6 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         try
         {
             Engine.ThrowIfNoLane(client);
-            made.Bring(begin, end);
         }
         catch
         {
@@ -130,6 +129,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
             throw;
         }
 
+        made.Bring(begin, end);
         var number = Engine.NextLane;
         Place(made, number);
         foreach (var kind in Enum.GetValues<TimelineKind>())

@@ -112,18 +112,6 @@ internal sealed class DaemonLink : IDisposable
         }
     }
 
-    private DeviceMemory Import(SafeFileHandle descriptor, long bytes, SharedAccess access, string label)
-    {
-        try
-        {
-            return _device.Import(descriptor, bytes, MemoryKind.Device, access, label);
-        }
-        catch (ArgumentException error)
-        {
-            throw new KvException(KvError.InvalidArgument, $"{_device.Name} cannot map the {label} of the daemon's device, {Welcome.Device}: {error.Message}");
-        }
-    }
-
     /// <summary>Makes room in the ring for a record.</summary>
     /// <returns>False where there is none yet.</returns>
     public bool TryReserve(SubmissionKind kind, int bytes, out Span<byte> body) => _areas.Submissions.TryReserve((uint)kind, bytes, out body) switch
@@ -215,6 +203,18 @@ internal sealed class DaemonLink : IDisposable
     }
 
     private DeviceMemory ImportOfLane(long bytes, string label) => Keep(Import(_control.TakeDescriptor(), bytes, SharedAccess.ReadOnlyForOthers, label));
+
+    private DeviceMemory Import(SafeFileHandle descriptor, long bytes, SharedAccess access, string label)
+    {
+        try
+        {
+            return _device.Import(descriptor, bytes, MemoryKind.Device, access, label);
+        }
+        catch (ArgumentException error)
+        {
+            throw new KvException(KvError.InvalidArgument, $"{_device.Name} cannot map the {label} of the daemon's device, {Welcome.Device}: {error.Message}");
+        }
+    }
 
     private void Look(long now)
     {
