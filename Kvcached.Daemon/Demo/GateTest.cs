@@ -13,7 +13,7 @@ internal readonly record struct GateResult(int Steps, long Evictions, long Reloa
 /// </summary>
 internal sealed class GateTest(IDevice device, ModelShape shape, Transformer transformer, ReadOnlyMemory<byte> text)
 {
-    /// <summary>Far more than the few hundred tokens take; a call that waits for the device never returns.</summary>
+    /// <summary>Far more than calls for a few steps take; one that waits for the device never returns.</summary>
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
 
     private const int Sequences = 8;
@@ -35,7 +35,6 @@ internal sealed class GateTest(IDevice device, ModelShape shape, Transformer tra
     {
         var schedule = Plan();
         using var reference = ShortRun.Reference(device, shape, schedule, transformer);
-        using var watchdog = new Watchdog(Limit, $"the gate test did not end within {Limit.TotalSeconds} s: a call waits for the device while its queues are held closed (I1)");
         using var gated = new GatedDevice(device);
         using var transcript = new Transcript(device, schedule.Requests);
         var options = new PagedKvOptions { Pool = PoolSize.Fixed(ShortRun.PoolBytes), ColdBytes = ShortRun.ColdBytes, Depth = Gated.Length + 1 };
@@ -47,7 +46,11 @@ internal sealed class GateTest(IDevice device, ModelShape shape, Transformer tra
         gated.Close();
         var before = kv.Statistics;
         var acceptedBefore = kv.AcceptedSteps;
-        run.Enqueue(Sequences, Sequences + Gated.Length);
+        using (new Watchdog(Limit, $"a call did not return within {Limit.TotalSeconds} s while the device's queues were held closed: it waits for the device (I1)"))
+        {
+            run.Enqueue(Sequences, Sequences + Gated.Length);
+        }
+
         var after = kv.Statistics;
         var accepted = kv.AcceptedSteps - acceptedBefore;
         gated.Open();
