@@ -136,6 +136,16 @@ class LostDaemon(DaemonTest):
             act()
         self.assertLess(time.monotonic() - start, limit)
 
+    def assert_lost_already(self, act, message):
+        # The best of a few: a machine that stands still for a while is no client that waits.
+        fastest = 1.0
+        for _ in range(5):
+            start = time.monotonic()
+            with self.assertRaisesRegex(DaemonLost, message):
+                act()
+            fastest = min(fastest, time.monotonic() - start)
+        self.assertLess(fastest, 0.1)
+
     def begin_for_ever(self, client, model):
         lane, sequence = client.open_lane(), client.create_sequence(model)
         while True:
@@ -164,7 +174,7 @@ class LostDaemon(DaemonTest):
                 client.open_lane()
                 self.stop()
                 self.assert_lost(lambda: act(client, model), "has been stopped")
-                self.assert_lost(lambda: client.create_sequence(model), "has been stopped", 0.1)
+                self.assert_lost_already(lambda: client.create_sequence(model), "has been stopped")
                 self.daemon.send_signal(signal.SIGCONT)
         self.stop()
         self.assert_lost(lambda: Client(self.socket), "has been stopped")
