@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly clang=${CLANG:-clang-19}
 readonly driver=Kvcached.Tests/gpu/driver
-readonly kernels=(Kvcached.Kernels/gpu/kernels.cl Kvcached.Daemon/gpu/demo.cl Kvcached.Tests/gpu/test.cl examples/custom-kernel/gpu/key_norms.cl)
+readonly kernels=(Kvcached.Kernels/gpu/kernels.cl Kvcached.Daemon/gpu/demo.cl Kvcached.Tests/gpu/test.cl Kvcached.Tests/gpu/caches.cl examples/custom-kernel/gpu/key_norms.cl)
 readonly flags=(-O2 -g1 -fPIC -fvisibility=hidden -march=native -Wall -Wextra -Werror)
 
 if ! command -v "$clang" >/dev/null; then

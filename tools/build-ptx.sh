@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly version=19.1.7
 readonly clang=${CLANG:-clang-19}
-readonly sources=(Kvcached.Kernels/gpu/kernels.cl Kvcached.Daemon/gpu/demo.cl Kvcached.Tests/gpu/test.cl examples/custom-kernel/gpu/key_norms.cl)
+readonly sources=(Kvcached.Kernels/gpu/kernels.cl Kvcached.Daemon/gpu/demo.cl Kvcached.Tests/gpu/test.cl Kvcached.Tests/gpu/caches.cl examples/custom-kernel/gpu/key_norms.cl)
 readonly architectures=(80 90)
 
 if ! command -v "$clang" >/dev/null; then

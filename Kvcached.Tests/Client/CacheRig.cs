@@ -18,23 +18,24 @@ public enum CacheKind
     Served,
 }
 
-/// <summary>A cache on a cpu device whose queues can be held closed, with one model, and lanes whose kernels write and compare every token.</summary>
+/// <summary>A cache on a device, the cpu unless another is opened, whose queues can be held closed, with one model, and lanes whose kernels write and compare every token.</summary>
 internal sealed class CacheRig : IDisposable
 {
-    private readonly CpuDevice _cpu = new(new CpuDeviceOptions { Workers = 1, Kernels = [PatternKernel.Kernel] });
+    private readonly IDevice _device;
     private readonly List<PatternLane> _lanes = [];
     private readonly SocketFolder? _folder;
     private readonly TestDaemon? _daemon;
 
-    public CacheRig(KvLayout? layout = null, int poolUnits = 1, int coldUnits = 8, bool cleanAhead = true, int maxSequences = 1024, CacheKind kind = CacheKind.Embedded)
+    public CacheRig(KvLayout? layout = null, int poolUnits = 1, int coldUnits = 8, bool cleanAhead = true, int maxSequences = 1024, CacheKind kind = CacheKind.Embedded, Func<IDevice>? open = null)
     {
-        Device = new GatedDevice(_cpu);
+        _device = (open ?? OpenCpu)();
+        Device = new GatedDevice(_device);
         var (poolBytes, coldBytes) = (poolUnits * KvCacheOptions.UnitBytes, coldUnits * KvCacheOptions.UnitBytes);
         if (kind == CacheKind.Served)
         {
             _folder = new SocketFolder();
             _daemon = new TestDaemon(new ServerOptions { Socket = _folder.Socket, PoolBytes = poolBytes, ColdBytes = coldBytes, MaxSequences = maxSequences });
-            Cache = _daemon.Connect(_cpu);
+            Cache = _daemon.Connect((CpuDevice)_device);
         }
         else
         {
@@ -69,8 +70,10 @@ internal sealed class CacheRig : IDisposable
         _daemon?.Dispose();
         _folder?.Dispose();
         Device.Dispose();
-        _cpu.Dispose();
+        _device.Dispose();
     }
+
+    private static CpuDevice OpenCpu() => new(new CpuDeviceOptions { Workers = 1, Kernels = [PatternKernel.Kernel] });
 }
 
 /// <summary>A sequence, and what the host knows of it.</summary>
@@ -97,6 +100,8 @@ internal sealed class PatternLane : IDisposable
     private readonly CacheRig _rig;
     private readonly DeviceQueue _queue;
     private readonly DeviceMemory _expectations;
+    private readonly DeviceMemory _expected;
+    private readonly DeviceMemory _counts;
     private readonly DeviceMemory _tally;
     private readonly DeviceKernel _kernel;
     private readonly CommandList _commands = new();
@@ -108,8 +113,11 @@ internal sealed class PatternLane : IDisposable
         _rig = rig;
         Lane = rig.Cache.OpenLane(new KvLaneOptions { Depth = depth, MaxBatch = MaxBatch, MaxPages = maxPages, Windows = windows });
         _queue = rig.Device.CreateQueue("kernels");
+        // Not all devices' kernels reach the host's memory.
         _expectations = rig.Device.Allocate((depth + 1) * (long)_slotBytes, MemoryKind.Host, "expectations");
-        _tally = rig.Device.Allocate(Marshal.SizeOf<PatternTally>(), MemoryKind.Host, "tally");
+        _expected = rig.Device.Allocate(_expectations.Bytes, MemoryKind.Device, "expected");
+        _counts = rig.Device.Allocate(Marshal.SizeOf<PatternTally>(), MemoryKind.Host, "counts");
+        _tally = rig.Device.Allocate(_counts.Bytes, MemoryKind.Device, "tally");
         _kernel = rig.Device.LoadKernel(PatternKernel.Name);
     }
 
@@ -118,7 +126,7 @@ internal sealed class PatternLane : IDisposable
     /// <summary>The last step.</summary>
     public KvStep Step { get; private set; }
 
-    public PatternTally Tally => MemoryMarshal.Read<PatternTally>(_tally.HostSpan(0, Marshal.SizeOf<PatternTally>()));
+    public PatternTally Tally => MemoryMarshal.Read<PatternTally>(_counts.HostSpan(0, Marshal.SizeOf<PatternTally>()));
 
     public PatternSequence Create() => new(_rig.Model.CreateSequence());
 
@@ -152,16 +160,19 @@ internal sealed class PatternLane : IDisposable
         }
 
         _commands.Clear();
+        _commands.Copy(_expected, slot, _expectations, slot, _slotBytes);
+        _commands.Copy(_tally, 0, _counts, 0, _counts.Bytes);
         _commands.Launch(_kernel, new PatternArguments
         {
             Pool = _rig.Cache.PoolAddress,
             Entries = _rig.Cache.EntriesAddress,
             Views = step.ViewsAddress(),
-            Expectations = _expectations.Address + (ulong)slot,
+            Expectations = _expected.Address + (ulong)slot,
             Tally = _tally.Address,
             Shape = _rig.Model.Shape(),
             Count = sequences.Length,
         });
+        _commands.Copy(_counts, 0, _tally, 0, _counts.Bytes);
         _waits[0] = new WaitPoint(step.Begin.Timeline, step.Begin.Value);
         _queue.Submit(_waits, _commands, step.End);
         return step.Status;
@@ -188,6 +199,8 @@ internal sealed class PatternLane : IDisposable
     {
         _queue.Dispose();
         _expectations.Dispose();
+        _expected.Dispose();
+        _counts.Dispose();
         _tally.Dispose();
     }
 }

@@ -1,9 +1,13 @@
+using Kvcached.Devices;
+using Kvcached.Devices.Cuda;
+using Kvcached.Devices.OpenCl;
+using Kvcached.Tests.Devices;
 using Xunit;
 
 namespace Kvcached.Tests.Client;
 
 /// <summary>What sequences hold survives eviction, reload and moves, in every layout and from several threads.</summary>
-public abstract class ContentConformance(CacheKind kind)
+public abstract class ContentConformance(CacheKind kind, Func<IDevice>? open = null)
 {
     public static TheoryData<string, KvLayout> Layouts => new()
     {
@@ -23,7 +27,7 @@ public abstract class ContentConformance(CacheKind kind)
         var blockTokens = layout.TokensPerBlock;
         // A pool of about three sequences of up to four blocks, and six sequences.
         var units = (int)(((shape.BlockBytes * 12) + (ulong)KvCacheOptions.UnitBytes - 1) / (ulong)KvCacheOptions.UnitBytes);
-        using var rig = new CacheRig(layout, kind: kind, poolUnits: Math.Max(1, units), coldUnits: 6 * Math.Max(1, units));
+        using var rig = new CacheRig(layout, kind: kind, open: open, poolUnits: Math.Max(1, units), coldUnits: 6 * Math.Max(1, units));
         var lane = rig.OpenLane();
         var sequences = Enumerable.Range(0, 6).Select(_ => lane.Create()).ToArray();
         for (var turn = 0; turn < 12; turn++)
@@ -66,7 +70,7 @@ public abstract class ContentConformance(CacheKind kind)
     [Fact]
     public void The_order_of_sequences_is_restored_beside_steps_that_read_them()
     {
-        using var rig = new CacheRig(kind: kind, poolUnits: 2);
+        using var rig = new CacheRig(kind: kind, open: open, poolUnits: 2);
         var lane = rig.OpenLane();
         var sequences = Enumerable.Range(0, 3).Select(_ => lane.Create()).ToArray();
         for (var block = 0; block < 8; block++)
@@ -94,7 +98,7 @@ public abstract class ContentConformance(CacheKind kind)
     [Fact]
     public void Pipelined_steps_over_more_than_the_pool_holds_read_what_was_written()
     {
-        using var rig = new CacheRig(kind: kind);
+        using var rig = new CacheRig(kind: kind, open: open);
         var lane = rig.OpenLane(depth: 3);
         var sequences = Enumerable.Range(0, 12).Select(_ => lane.Create()).ToArray();
         var random = new Random(7);
@@ -122,7 +126,7 @@ public abstract class ContentConformance(CacheKind kind)
     public async Task Lanes_of_several_threads_begin_truncate_and_free_at_once_and_content_stays_right()
     {
         const int Steps = 200;
-        using var rig = new CacheRig(kind: kind, poolUnits: 2, coldUnits: 16);
+        using var rig = new CacheRig(kind: kind, open: open, poolUnits: 2, coldUnits: 16);
         var lanes = Enumerable.Range(0, 3).Select(_ => rig.OpenLane()).ToArray();
         using var start = new Barrier(lanes.Length);
         await Task.WhenAll(lanes.Select(lane => Task.Factory.StartNew(() => Run(lane), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
@@ -185,7 +189,7 @@ public abstract class ContentConformance(CacheKind kind)
     [Fact]
     public async Task With_every_queue_held_closed_steps_evictions_reloads_and_moves_are_accepted_and_right_once_it_opens()
     {
-        using var rig = new CacheRig(coldUnits: 4, cleanAhead: false);
+        using var rig = new CacheRig(coldUnits: 4, cleanAhead: false, open: open);
         var lane = rig.OpenLane(depth: 16);
         var sequences = Enumerable.Range(0, 6).Select(_ => lane.Create()).ToArray();
         foreach (var sequence in sequences)
@@ -243,3 +247,33 @@ public abstract class ContentConformance(CacheKind kind)
 public sealed class EmbeddedContentTests() : ContentConformance(CacheKind.Embedded);
 
 public sealed class ServedContentTests() : ContentConformance(CacheKind.Served);
+
+/// <summary>The suite on an OpenCL device.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OpenClContentTests() : ContentConformance(CacheKind.Embedded, () => new OpenClDevice(new OpenClDeviceOptions { Kernels = [PatternKernel.GpuKernel] }))
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
+/// <summary>The suite on an OpenCL device that has memory of its own, or is taken for one.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OwnMemoryOpenClContentTests() : ContentConformance(CacheKind.Embedded, () => new OpenClDevice(new OpenClDeviceOptions { Kernels = [PatternKernel.GpuKernel], OwnMemory = true }))
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
+/// <summary>The suite on a GPU.</summary>
+[TestCaseOrderer(CudaSuite.Name, CudaSuite.Assembly)]
+public sealed class CudaContentTests() : ContentConformance(CacheKind.Embedded, () => new CudaDevice(new CudaDeviceOptions { Kernels = [PatternKernel.GpuKernel] }))
+{
+    [CudaFact]
+    public void The_suite_is_run()
+    {
+    }
+}

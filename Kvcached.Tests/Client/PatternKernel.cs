@@ -1,6 +1,8 @@
 using System.Runtime.InteropServices;
 using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
+using Kvcached.Kernels.Gpu;
+using Kvcached.Tests.Devices;
 
 namespace Kvcached.Tests.Client;
 
@@ -34,6 +36,7 @@ internal struct PatternArguments
     public ulong Tally;
     public KvShape Shape;
     public int Count;
+    public int Reserved;
 }
 
 /// <summary>
@@ -45,6 +48,18 @@ internal static unsafe class PatternKernel
     public const string Name = "test.pattern";
 
     public static CpuKernel Kernel => new(Name, &Items, &Run);
+
+    /// <summary>The same for devices that compile it.</summary>
+    public static GpuKernel GpuKernel { get; } = new(
+        Name,
+        GpuTestKernels.Caches,
+        ["test_pattern"],
+        static (blob, _) => new GpuLaunch(0, 64, (uint)GpuKernel.ArgumentsAs<PatternArguments>(blob).Count),
+        GpuKernel.OffsetOf<PatternArguments>(nameof(PatternArguments.Pool)),
+        GpuKernel.OffsetOf<PatternArguments>(nameof(PatternArguments.Entries)),
+        GpuKernel.OffsetOf<PatternArguments>(nameof(PatternArguments.Views)),
+        GpuKernel.OffsetOf<PatternArguments>(nameof(PatternArguments.Expectations)),
+        GpuKernel.OffsetOf<PatternArguments>(nameof(PatternArguments.Tally)));
 
     private static int Items(void* arguments) => ((PatternArguments*)arguments)->Count;
 

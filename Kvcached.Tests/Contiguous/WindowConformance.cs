@@ -2,10 +2,13 @@ using Kvcached.Bench.Simulation;
 using Kvcached.Daemon.Processes;
 using Kvcached.Devices;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Cuda;
+using Kvcached.Devices.OpenCl;
 using Kvcached.Devices.Sim;
 using Kvcached.Engine;
 using Kvcached.Server;
 using Kvcached.Tests.Client;
+using Kvcached.Tests.Devices;
 using Xunit;
 
 namespace Kvcached.Tests.Contiguous;
@@ -55,13 +58,41 @@ public abstract class WindowConformance
     protected abstract void Idle(IDevice device);
 }
 
-public class CpuWindowConformance : WindowConformance
+/// <summary>Devices that work in real time.</summary>
+public abstract class TimedWindowConformance : WindowConformance
 {
-    protected override IDevice CreateDevice(int seed) => new CpuDevice(new CpuDeviceOptions { Workers = 2, Kernels = [WindowStamps.CpuKernel] });
-
     protected override bool Advance(IDevice device, TimelinePoint point) => point.Timeline.WaitOnHost(point.Value, CacheRig.Limit);
 
     protected override void Idle(IDevice device) => Thread.Sleep(1);
+}
+
+public class CpuWindowConformance : TimedWindowConformance
+{
+    protected override IDevice CreateDevice(int seed) => new CpuDevice(new CpuDeviceOptions { Workers = 2, Kernels = [WindowStamps.CpuKernel] });
+}
+
+/// <summary>The suite on an OpenCL device.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OpenClWindowConformance : TimedWindowConformance
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+
+    protected override IDevice CreateDevice(int seed) => new OpenClDevice(new OpenClDeviceOptions { Kernels = [WindowStamps.GpuKernel] });
+}
+
+/// <summary>The suite on a GPU.</summary>
+[TestCaseOrderer(CudaSuite.Name, CudaSuite.Assembly)]
+public sealed class CudaWindowConformance : TimedWindowConformance
+{
+    [CudaFact]
+    public void The_suite_is_run()
+    {
+    }
+
+    protected override IDevice CreateDevice(int seed) => new CudaDevice(new CudaDeviceOptions { Kernels = [WindowStamps.GpuKernel] });
 }
 
 /// <summary>

@@ -27,6 +27,8 @@ internal sealed class WindowProgram : IDisposable
     private readonly DeviceQueue _queue;
     private readonly DeviceKernel _kernel;
     private readonly DeviceMemory _expectations;
+    private readonly DeviceMemory _expected;
+    private readonly DeviceMemory _counts;
     private readonly DeviceMemory _tally;
     private readonly CommandList _commands = new();
     private readonly Random _random;
@@ -41,7 +43,9 @@ internal sealed class WindowProgram : IDisposable
         _queue = device.CreateQueue("kernels");
         _kernel = device.LoadKernel(WindowStamps.Name);
         _expectations = device.Allocate((Depth + 1) * SlotBytes, MemoryKind.Host, "expectations");
-        _tally = device.Allocate(MaxBatch * 2 * sizeof(long), MemoryKind.Host, "tally");
+        _expected = device.Allocate(_expectations.Bytes, MemoryKind.Device, "expected");
+        _counts = device.Allocate(MaxBatch * 2 * sizeof(long), MemoryKind.Host, "counts");
+        _tally = device.Allocate(_counts.Bytes, MemoryKind.Device, "tally");
         _subjects = [.. Enumerable.Range(0, Sequences).Select(_ => new Subject(_model.CreateSequence()))];
     }
 
@@ -84,6 +88,8 @@ internal sealed class WindowProgram : IDisposable
     {
         _queue.Dispose();
         _expectations.Dispose();
+        _expected.Dispose();
+        _counts.Dispose();
         _tally.Dispose();
     }
 
@@ -166,7 +172,7 @@ internal sealed class WindowProgram : IDisposable
                 Tokens = (uint)_subjects[i].Tokens,
                 NewTokens = (uint)batch[i].NewTokens,
                 HasWindow = _subjects[i].HasWindow ? 1u : 0,
-                Versions = _expectations.Address + (ulong)versions,
+                Versions = _expected.Address + (ulong)versions,
             };
         }
 
@@ -177,16 +183,19 @@ internal sealed class WindowProgram : IDisposable
             Entries = _cache.EntriesAddress,
             Views = step.ViewsAddress(),
             Windows = step.WindowsAddress(),
-            Expectations = _expectations.Address + (ulong)slot,
+            Expectations = _expected.Address + (ulong)slot,
             Tally = _tally.Address,
             Block = _model.Shape(),
             Window = _model.WindowShape(),
             Batch = batch.Length,
         };
         _commands.Clear();
+        _commands.Copy(_expected, slot, _expectations, slot, SlotBytes);
+        _commands.Copy(_tally, 0, _counts, 0, _counts.Bytes);
         _commands.Launch(_kernel, arguments);
         step.StoreWindows(_commands);
         _commands.Launch(_kernel, arguments with { Checks = 1 });
+        _commands.Copy(_counts, 0, _tally, 0, _counts.Bytes);
         _queue.Submit([new WaitPoint(step.Begin.Timeline, step.Begin.Value)], _commands, step.End);
     }
 
@@ -211,7 +220,7 @@ internal sealed class WindowProgram : IDisposable
 
     private long Tally(int which)
     {
-        var words = MemoryMarshal.Cast<byte, long>(_tally.HostSpan(0, MaxBatch * 2 * sizeof(long)));
+        var words = MemoryMarshal.Cast<byte, long>(_counts.HostSpan(0, MaxBatch * 2 * sizeof(long)));
         var sum = 0L;
         for (var i = which; i < words.Length; i += 2)
         {

@@ -2,6 +2,8 @@ using System.Runtime.InteropServices;
 using Kvcached.Devices.Cpu;
 using Kvcached.Devices.Sim;
 using Kvcached.Kernels;
+using Kvcached.Kernels.Gpu;
+using Kvcached.Tests.Devices;
 
 namespace Kvcached.Tests.Contiguous;
 
@@ -15,7 +17,7 @@ internal interface IKernelMemory
         where T : unmanaged;
 }
 
-/// <summary>What the host expects of one sequence of a step. The versions of its tokens, a byte each, lie at <see cref="Versions"/>.</summary>
+/// <summary>What the host expects of one sequence of a step. The versions of its tokens, a byte each, lie at <see cref="Versions"/>, in the memory of the expectations.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct WindowExpectation
 {
@@ -63,6 +65,19 @@ internal static unsafe class WindowStamps
         Run(ref memory, arguments, slice);
         return slice + 1 == arguments.Batch;
     });
+
+    /// <summary>The same for devices that compile it.</summary>
+    public static GpuKernel GpuKernel { get; } = new(
+        Name,
+        GpuTestKernels.Caches,
+        ["test_window"],
+        static (blob, _) => new GpuLaunch(0, 64, (uint)GpuKernel.ArgumentsAs<WindowStampArguments>(blob).Batch),
+        GpuKernel.OffsetOf<WindowStampArguments>(nameof(WindowStampArguments.Pool)),
+        GpuKernel.OffsetOf<WindowStampArguments>(nameof(WindowStampArguments.Entries)),
+        GpuKernel.OffsetOf<WindowStampArguments>(nameof(WindowStampArguments.Views)),
+        GpuKernel.OffsetOf<WindowStampArguments>(nameof(WindowStampArguments.Windows)),
+        GpuKernel.OffsetOf<WindowStampArguments>(nameof(WindowStampArguments.Expectations)),
+        GpuKernel.OffsetOf<WindowStampArguments>(nameof(WindowStampArguments.Tally)));
 
     private static int Items(void* arguments) => ((WindowStampArguments*)arguments)->Batch;
 

@@ -64,6 +64,16 @@ public sealed class CudaPageTableKernels() : PageTableKernels(new CudaMachine())
 
 /// <summary>The suite on a GPU.</summary>
 [TestCaseOrderer(CudaSuite.Name, CudaSuite.Assembly)]
+public sealed class CudaWindowKernels() : WindowKernels(new CudaMachine())
+{
+    [CudaFact]
+    public void The_suite_is_run()
+    {
+    }
+}
+
+/// <summary>The suite on a GPU.</summary>
+[TestCaseOrderer(CudaSuite.Name, CudaSuite.Assembly)]
 public sealed class CudaStampKernels() : StampKernels(new CudaMachine())
 {
     [CudaFact]

@@ -1,23 +1,22 @@
 using Kvcached.Devices;
 using Kvcached.Kernels;
-using Kvcached.Kernels.Gpu;
 using Kvcached.Tests.Devices;
 using Xunit;
 
 namespace Kvcached.Tests.Kernels;
 
 /// <summary>The kernel behind table updates, given more at once than a device that stages them gives it: the cpu device has none.</summary>
-public class TableUpdateKernelTests
+public sealed class TableUpdateKernelTests
 {
     [OpenClFact]
-    public void Updates_take_effect_in_their_order_and_write_nothing_else() => Check(GpuLaunch.CpuLanes);
+    public void Updates_take_effect_in_their_order_and_write_nothing_else() => Check(new OpenClMachine());
 
     [OpenClFact]
-    public void Updates_take_effect_in_their_order_where_a_work_item_is_one_lane() => Check(1);
+    public void Updates_take_effect_in_their_order_where_a_work_item_is_one_lane() => Check(new OpenClMachine(lanes: 1));
 
-    private static void Check(uint lanes)
+    internal static void Check(KernelMachine on)
     {
-        using var machine = new OpenClMachine(lanes);
+        using var machine = on;
         foreach (var (count, entries) in new[] { (1, 3), (15, 3), (17, 100), (255, 7), (256, 300), (257, 1), (511, 20), (513, 600), (20_000, 5), (20_000, 50_000) })
         {
             var random = new Random(count + entries);
@@ -33,4 +32,11 @@ public class TableUpdateKernelTests
             Assert.Equal(expected, table.Span.ToArray());
         }
     }
+}
+
+/// <summary>The same on a GPU.</summary>
+public sealed class CudaTableUpdateTests
+{
+    [CudaFact]
+    public void Updates_take_effect_in_their_order_and_write_nothing_else() => TableUpdateKernelTests.Check(new CudaMachine());
 }

@@ -32,6 +32,37 @@ public sealed class OnStandInDemo
     }
 
     [OnStandInFact]
+    public void Two_models_share_a_pool_and_segments_are_compacted_in_flight()
+    {
+        using var device = new CudaDevice(new CudaDeviceOptions { Kernels = Transformer.GpuKernels });
+        var options = _options with
+        {
+            Model = _small with { Layers = 6 },
+            SecondModel = _small with { Layers = 4, KvHeads = 8, TokensPerBlock = 8 },
+            Workload = new WorkloadOptions { Live = 24, MinContext = 64, MaxContext = 256, Generate = 24 },
+        };
+        using var lines = new StringWriter();
+        var report = new DemoRunner(device, options, new LineDisplay(lines)).Run();
+        Assert.True(report.IdenticalToUnevicted && report.IdenticalToContiguous, lines.ToString());
+        Assert.True(report.EvictedBlocks > 100 && report.CompactedBlocks > 10, report.ToJson());
+    }
+
+    [OnStandInFact]
+    public void A_run_on_windows_is_identical_and_windows_grow_while_others_are_evicted()
+    {
+        using var device = new CudaDevice(new CudaDeviceOptions { Kernels = Transformer.GpuKernels });
+        var options = _options with
+        {
+            Model = _small with { KvHeads = 32, QueryHeads = 32, HeadDim = 128 },
+            Workload = new WorkloadOptions { Live = 12, Waiting = 2, Generate = 24, MinContext = 72, MaxContext = 128 },
+        };
+        using var lines = new StringWriter();
+        var report = new WindowsRunner(device, options, new LineDisplay(lines)).Run();
+        Assert.True(report.IdenticalToUnevicted, lines.ToString());
+        Assert.True(report.Failures().Count == 0, report.ToJson());
+    }
+
+    [OnStandInFact]
     public void Two_processes_on_a_daemon_are_identical_to_runs_that_keep_everything()
     {
         ModelShape[] shapes = [_small with { Layers = 4 }, _small with { Layers = 3, KvHeads = 8, TokensPerBlock = 8, AxisOrder = KvAxisOrder.HeadMajor }];

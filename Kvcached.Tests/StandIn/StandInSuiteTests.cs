@@ -18,6 +18,9 @@ public sealed class StandInSuiteTests
     [InlineData("CudaPage", 5)]
     [InlineData("CudaStamp", 12)]
     [InlineData("CudaGolden", 1)]
+    [InlineData("CudaWindow", 8)]
+    [InlineData("CudaTable", 1)]
+    [InlineData("CudaContent", 11)]
     [InlineData("OnStandInErrors", 2)]
     public Task The_suites_of_the_cuda_device_pass(string suite, int least) => AssertPasses(suite, least);
 
