@@ -155,7 +155,7 @@ parts=(
     "accuracy|60|the kernels' suites on the GPU|suites CudaAttention CudaKv CudaMove CudaPage CudaStamp CudaGolden CudaTable CudaWindowKernels"
     "demo|60|the demo on the cuda device|kvcached demo --device cuda --json"
     "demo_processes|60|the demo of two processes and a daemon|kvcached demo --device cuda --processes 2 --json"
-    "client_kill|60|clients and a daemon killed at any instant|bench kill --device cuda --clients 6 --daemons 1 --json"
+    "client_kill|60|clients and a daemon killed at any instant|bench kill --device cuda --clients 8 --daemons 1 --json"
     "torch_attach|60|the PyTorch example|torch_attach"
     "decode_table_ordered|40||check decode_table_ordered"
     "decode_table_scattered|40||check decode_table_scattered"

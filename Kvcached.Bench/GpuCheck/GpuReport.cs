@@ -16,6 +16,7 @@ internal static class GpuReport
     private const int SaidLines = 6;
     private const int SaidCharacters = 1200;
     private static readonly string[] _written = ["out", "err"];
+    private static readonly JsonDocumentOptions _strict = new() { AllowDuplicateProperties = false };
     private static readonly JsonSerializerOptions _json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public static Command CreateCommand()
@@ -73,11 +74,12 @@ internal static class GpuReport
             JsonNode? finding = null;
             try
             {
-                finding = line.StartsWith('{') ? JsonNode.Parse(line) : null;
+                finding = line.StartsWith('{') ? JsonNode.Parse(line, documentOptions: _strict) : null;
             }
             catch (JsonException)
             {
-                // Cut off with its part.
+                // Cut off with its part, or not as it should be: it is kept as it is.
+                finding = new JsonObject { ["unreadable"] = line };
             }
 
             if (finding is not null)

@@ -74,7 +74,8 @@ internal sealed record KillReport
     /// <summary>What is not as it must be.</summary>
     public IEnumerable<string> Failures()
     {
-        foreach (var (phase, killed) in (ReadOnlySpan<(string, int)>)[("idle", KilledIdle), ("between begin and end", KilledBetweenBeginAndEnd), ("with a step in flight", KilledInFlight), ("with the ring half written", KilledRingHalfWritten)])
+        // Each of the first clients is killed in the next phase.
+        foreach (var (phase, killed) in ((ReadOnlySpan<(string, int)>)[("idle", KilledIdle), ("between begin and end", KilledBetweenBeginAndEnd), ("with a step in flight", KilledInFlight), ("with the ring half written", KilledRingHalfWritten)])[..Math.Min(ClientsKilled, 4)])
         {
             if (killed == 0)
             {

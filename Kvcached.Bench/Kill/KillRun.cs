@@ -2,18 +2,22 @@ using System.Diagnostics;
 using Kvcached.Bench.Processes;
 using Kvcached.Daemon.Processes;
 using Kvcached.Devices.Cpu;
+using Kvcached.Devices.Linux;
 using Kvcached.Protocol;
 
 namespace Kvcached.Bench.Kill;
 
 /// <summary>
-/// Kills real processes at any instant: clients beside two that must notice nothing, then daemons under clients that must notice at once and start over. Half of the clients are killed in a
-/// phase that was chosen, half whenever it comes. In the end nothing may be left: what the daemon holds, its descriptors, files and processes are compared with before.
+/// Kills real processes at any instant: clients beside two that must notice nothing, then daemons under clients that must notice at once and start over. The first four clients, and half of the others, are killed
+/// in a phase that was chosen, the rest whenever it comes. In the end nothing may be left: what the daemon holds, its descriptors, files and processes are compared with before.
 /// </summary>
 internal sealed class KillRun(KillOptions options, Action<string>? say)
 {
     private const int Survivors = 2;
     private const int AtATime = 3;
+
+    /// <summary>From <see cref="ChurnPhase.Idle"/> on.</summary>
+    private const int Phases = 4;
 
     private static readonly TimeSpan _reclaimLimit = TimeSpan.FromSeconds(30);
 
@@ -121,7 +125,7 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
         {
             var (process, phases, path) = victims[i];
             process.AwaitReady();
-            AwaitInstant(phases, first + i);
+            AwaitInstant(process.Pid, phases, first + i);
             process.Kill();
             _killed[(int)phases.Phase]++;
             phases.Dispose();
@@ -135,21 +139,38 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
         return pids;
     }
 
-    private void AwaitInstant(PhaseFile phases, int victim)
+    private void AwaitInstant(int pid, PhaseFile phases, int victim)
     {
-        if (victim % 2 == 0)
+        if (victim < Phases || victim % 2 == 0)
         {
-            // A phase that was chosen.
-            var wanted = (ChurnPhase)((int)ChurnPhase.Idle + (victim / 2 % 4));
-            var since = Stopwatch.GetTimestamp();
-            while (phases.Phase != wanted && Stopwatch.GetElapsedTime(since) < _reclaimLimit)
-            {
-                Thread.Yield();
-            }
+            StopIn((ChurnPhase)((int)ChurnPhase.Idle + ((victim < Phases ? victim : victim / 2) % Phases)), pid, phases);
         }
         else
         {
             Thread.Sleep(_random.Next(0, 40));
+        }
+    }
+
+    /// <summary>Stops a process in a phase: a phase is short, and one that has only been seen may be over when the process is killed.</summary>
+    private static void StopIn(ChurnPhase phase, int pid, PhaseFile phases)
+    {
+        for (var since = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(since) < _reclaimLimit; Signals.Send(pid, Signals.Continue))
+        {
+            while (phases.Phase != phase && Stopwatch.GetElapsedTime(since) < _reclaimLimit)
+            {
+                Thread.Yield();
+            }
+
+            Signals.Send(pid, Signals.Stop);
+            while (!ProcessState.IsStopped(pid) && Stopwatch.GetElapsedTime(since) < _reclaimLimit)
+            {
+                Thread.Yield();
+            }
+
+            if (phases.Phase == phase)
+            {
+                return;
+            }
         }
     }
 

@@ -58,7 +58,7 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
         _device = new TappedDevice(device ?? new CpuDevice(new CpuDeviceOptions { Workers = 1, Kernels = [new CpuKernel(PinKernel, &PinItems, &Pin)] }));
         _cache = KvCache.OpenEmbedded(_device, new KvCacheOptions { PoolBytes = poolBytes, ColdBytes = coldBytes, CleanAhead = false });
         _model = _cache.RegisterModel("decode", EvictReloadSides.Layout);
-        _lane = _cache.OpenLane();
+        _lane = _cache.OpenLane(new KvLaneOptions { Depth = _load.Steps });
         _queue = _device.CreateQueue("decode");
         _decode = _device.LoadKernel(KernelNames.DecodePaged);
         _merge = _device.LoadKernel(KernelNames.Merge);

@@ -22,6 +22,9 @@ internal sealed record RatioResult
     /// <summary>Why the line fails whatever its value.</summary>
     public string? Missed { get; init; }
 
+    /// <summary>Methods that were compiled while it was measured.</summary>
+    public long CompiledMeanwhile { get; init; }
+
     public IReadOnlyList<ExtraField> Extra { get; init; } = [];
 
     public Verdict Verdict => Missed is not null ? Verdict.Fails : Goal.Judge(Value, Noise);
@@ -52,6 +55,11 @@ internal sealed record RatioResult
             foreach (var field in Extra)
             {
                 Write(json, field.Name, field.Value);
+            }
+
+            if (CompiledMeanwhile > 0)
+            {
+                json.WriteNumber("compiled_meanwhile", CompiledMeanwhile);
             }
 
             if (Missed is not null)

@@ -40,7 +40,11 @@ internal static class RatioRun
             }
         }
 
-        return RatioResult.Deciding(results) with { Extra = [.. results.SelectMany(result => result.Extra)] };
+        return RatioResult.Deciding(results) with
+        {
+            Extra = [.. results.SelectMany(result => result.Extra)],
+            CompiledMeanwhile = results.Sum(result => result.CompiledMeanwhile),
+        };
     }
 
     private static RatioResult Measure(Comparison comparison, RatioSides sides, RatioPace pace)
@@ -111,7 +115,8 @@ internal static class RatioRun
             B = medianB,
             Runs = a.Length,
             Missed = sides.Missed(medianA, medianB),
-            Extra = [.. sides.Extra(medianA, medianB), .. compiledMeanwhile > 0 ? [new ExtraField("compiled_meanwhile", compiledMeanwhile)] : Array.Empty<ExtraField>()],
+            Extra = [.. sides.Extra(medianA, medianB)],
+            CompiledMeanwhile = compiledMeanwhile,
         };
     }
 

@@ -150,7 +150,8 @@ public class RatioRunTests
         var result = RatioRun.Measure(new Comparison(AtMost(1.6), () => sides), _three with { CompiledMethods = () => compiled });
 
         Assert.Equal("ABABAB" + "A" + "BABABA", sides.Order);
-        Assert.Equal(7, result.Extra.Single(field => field.Name == "compiled_meanwhile").Value);
+        Assert.Equal(7, result.CompiledMeanwhile);
+        Assert.Contains("\"compiled_meanwhile\":7", result.ToJson(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -190,6 +191,18 @@ public class RatioRunTests
 
         Assert.Equal((1, Verdict.Fails, "too slow"), (result.Value, result.Verdict, result.Missed));
         Assert.Equal(3, result.Extra.Count);
+    }
+
+    [Fact]
+    public void What_was_compiled_meanwhile_is_said_once_for_all_cases()
+    {
+        var compiled = 0L;
+        ScriptedSides Open() => new(a: [1.5], b: [1]) { OnRun = () => compiled++ };
+
+        var result = RatioRun.Measure(new Comparison(AtMost(1.6), Open, Open), _three with { CompiledMethods = () => compiled });
+
+        Assert.Equal(14, result.CompiledMeanwhile);
+        Assert.Equal(2, result.ToJson().Split("compiled_meanwhile").Length);
     }
 
     [Theory]

@@ -69,6 +69,14 @@ public class RatioSidesTests
     }
 
     [Fact]
+    public void Steps_of_a_run_are_begun_at_once_however_many_they_are()
+    {
+        using var sides = new ManySteps();
+
+        Assert.True(sides.RunB() > 0);
+    }
+
+    [Fact]
     public void A_handover_counts_its_99th_percentile_and_moves_what_plain_copies_copy()
     {
         using var sides = new SegmentHandoverSides();
@@ -95,4 +103,6 @@ public class RatioSidesTests
         Assert.True(sides.RunB() > 0);
         Assert.True(sides.RunA() > 0);
     }
+
+    private sealed class ManySteps() : DecodeUnderChurnSides(device: null, new DecodeLoad(Sequences: 1, Tokens: 64, Steps: 16) { IsPinned = false }, poolBytes: 192 << 20);
 }
