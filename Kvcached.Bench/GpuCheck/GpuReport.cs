@@ -13,6 +13,7 @@ namespace Kvcached.Bench.GpuCheck;
 /// </summary>
 internal static class GpuReport
 {
+    private const string Unreadable = "unreadable";
     private const int SaidLines = 6;
     private const int SaidCharacters = 1200;
     private static readonly string[] _written = ["out", "err"];
@@ -54,13 +55,19 @@ internal static class GpuReport
     private static JsonObject Part(string folder, string[] fields)
     {
         var (name, status) = (fields[0], int.Parse(fields[1], CultureInfo.InvariantCulture));
+        var findings = Findings(Path.Combine(folder, $"{name}.out")).ToList();
+        if (status == 0 && findings.Exists(finding => finding[Unreadable] is not null))
+        {
+            status = 1;
+        }
+
         return new JsonObject
         {
             ["name"] = name,
             ["result"] = status switch { 0 => "holds", 1 => "fails", 2 => "not run", 124 => "took too long", 125 => "no time left", _ => $"broke down with exit status {status}" },
             ["seconds"] = int.Parse(fields[2], CultureInfo.InvariantCulture),
             ["command"] = fields[3],
-            ["findings"] = new JsonArray([.. Findings(Path.Combine(folder, $"{name}.out"))]),
+            ["findings"] = new JsonArray([.. findings]),
             ["said"] = status == 0 ? string.Empty : Said(folder, name),
         };
     }
@@ -78,8 +85,8 @@ internal static class GpuReport
             }
             catch (JsonException)
             {
-                // Cut off with its part, or not as it should be: it is kept as it is.
-                finding = new JsonObject { ["unreadable"] = line };
+                // Cut off with its part; of one that ended well, a fault of the part.
+                finding = new JsonObject { [Unreadable] = line };
             }
 
             if (finding is not null)

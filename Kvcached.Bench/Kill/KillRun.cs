@@ -172,6 +172,8 @@ internal sealed class KillRun(KillOptions options, Action<string>? say)
                 return;
             }
         }
+
+        throw new TimeoutException($"Client process {pid} was not {phase} within {_reclaimLimit.TotalSeconds} s.");
     }
 
     /// <summary>Kills daemons one after the other, each on the socket that the one before has left behind; two clients start over with each.</summary>

@@ -194,9 +194,10 @@ internal abstract unsafe class DecodeBesideSides : RatioSides
 
     private void Wait(KvStep step)
     {
-        if (!_cache.Wait(step.End, _limit) || _lane.StatusOf(step.Number) != KvStepStatus.Accepted)
+        var hasEnded = _cache.Wait(step.End, _limit);
+        if (!hasEnded || _lane.StatusOf(step.Number) != KvStepStatus.Accepted)
         {
-            throw new InvalidOperationException($"A decode step is {_lane.StatusOf(step.Number)}.");
+            throw new InvalidOperationException($"A decode step is {_lane.StatusOf(step.Number)}, and has {(hasEnded ? "ended" : $"not ended within {_limit.TotalSeconds} s")}.");
         }
     }
 

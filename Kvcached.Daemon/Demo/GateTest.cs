@@ -43,16 +43,16 @@ internal sealed class GateTest(IDevice device, ModelShape shape, Transformer tra
         run.Enqueue(0, Sequences);
         kv.WaitForEnd();
 
+        var (before, acceptedBefore) = (kv.Statistics, kv.AcceptedSteps);
         gated.Close();
-        var before = kv.Statistics;
-        var acceptedBefore = kv.AcceptedSteps;
+        KvCacheStatistics after;
+        int accepted;
         using (new Watchdog(Limit, $"a call did not return within {Limit.TotalSeconds} s while the device's queues were held closed: it waits for the device (I1)"))
         {
             run.Enqueue(Sequences, Sequences + Gated.Length);
+            (after, accepted) = (kv.Statistics, kv.AcceptedSteps - acceptedBefore);
         }
 
-        var after = kv.Statistics;
-        var accepted = kv.AcceptedSteps - acceptedBefore;
         gated.Open();
 
         run.Enqueue(Sequences + Gated.Length, schedule.Steps.Count);

@@ -2,6 +2,8 @@
 #ifndef KV_CLANG_H
 #define KV_CLANG_H
 
+#include "kvcached.h"
+
 #define kv_fma __builtin_elementwise_fma
 #define kv_sqrt __builtin_sqrtf
 #define kv_atomic_add(address, value) __atomic_fetch_add((unsigned int *)(address), value, __ATOMIC_RELAXED)

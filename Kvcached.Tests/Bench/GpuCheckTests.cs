@@ -98,14 +98,16 @@ public sealed class GpuCheckTests
         var folder = Directory.CreateTempSubdirectory("kvcached-report-").FullName;
         try
         {
-            File.WriteAllLines(Path.Combine(folder, "parts.tsv"), ["devices\t0\t1\tkvcached devices", "good\t0\t2\tcheck good", "bad\t1\t3\tsuites bad", "slow\t124\t4\tcheck slow", "none\t2\t0\tsdpa"]);
+            File.WriteAllLines(Path.Combine(folder, "parts.tsv"), ["devices\t0\t1\tkvcached devices", "good\t0\t2\tcheck good", "bad\t1\t3\tsuites bad", "slow\t124\t4\tcheck slow", "none\t2\t0\tsdpa", "twice\t0\t5\tcheck twice"]);
             File.WriteAllText(Path.Combine(folder, "devices.out"), """{"devices":[{"name":"cpu","description":"2 processors"},{"name":"cuda:0","description":"NVIDIA X"}]}""");
-            File.WriteAllText(Path.Combine(folder, "good.out"), GpuFinding.Answer("good", isSo: true, "it works").Json + "\n{\"twice\":1,\"twice\":2}\n{\"cut");
+            File.WriteAllText(Path.Combine(folder, "good.out"), GpuFinding.Answer("good", isSo: true, "it works").Json);
+            File.WriteAllText(Path.Combine(folder, "slow.out"), "{\"cut");
+            File.WriteAllText(Path.Combine(folder, "twice.out"), "{\"x\":1,\"x\":2}");
             File.WriteAllText(Path.Combine(folder, "bad.out"), "FAILED The_test: 1 is not 2\nat Somewhere\n");
             File.WriteAllText(Path.Combine(folder, "none.err"), "not run: PyTorch is not there\n");
             Assert.Equal(1, GpuReport.Write(folder, new JsonObject { ["driver"] = "580", ["commit"] = "abc", ["date"] = "today", ["command"] = "gpu-check.sh" }));
             var text = File.ReadAllText(Path.Combine(folder, "report.md"));
-            string[] said = ["# NVIDIA X", "Driver: 580. Commit abc, today.", "| good | holds | 2 | good: holds. it works<br>", "{\"unreadable\":\"{\\\"twice\\\":1,\\\"twice\\\":2}\"}<br>", "## bad: fails", "FAILED The_test: 1 is not 2", "## slow: took too long", "PyTorch is not there"];
+            string[] said = ["# NVIDIA X", "Driver: 580. Commit abc, today.", "| good | holds | 2 | good: holds. it works |", "| twice | fails | 5 | {\"unreadable\":\"{\\\"x\\\":1,\\\"x\\\":2}\"} |", "## bad: fails", "FAILED The_test: 1 is not 2", "## slow: took too long", "PyTorch is not there"];
             Assert.All(said, part => Assert.Contains(part, text, StringComparison.Ordinal));
             Assert.DoesNotContain("at Somewhere", text, StringComparison.Ordinal);
             var report = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, "report.json")))!;

@@ -99,10 +99,8 @@ internal sealed class PatternLane : IDisposable
 
     private readonly CacheRig _rig;
     private readonly DeviceQueue _queue;
-    private readonly DeviceMemory _expectations;
-    private readonly DeviceMemory _expected;
-    private readonly DeviceMemory _counts;
-    private readonly DeviceMemory _tally;
+    private readonly StagedMemory _expectations;
+    private readonly StagedMemory _tally;
     private readonly DeviceKernel _kernel;
     private readonly CommandList _commands = new();
     private readonly WaitPoint[] _waits = new WaitPoint[1];
@@ -113,11 +111,8 @@ internal sealed class PatternLane : IDisposable
         _rig = rig;
         Lane = rig.Cache.OpenLane(new KvLaneOptions { Depth = depth, MaxBatch = MaxBatch, MaxPages = maxPages, Windows = windows });
         _queue = rig.Device.CreateQueue("kernels");
-        // Not all devices' kernels reach the host's memory.
-        _expectations = rig.Device.Allocate((depth + 1) * (long)_slotBytes, MemoryKind.Host, "expectations");
-        _expected = rig.Device.Allocate(_expectations.Bytes, MemoryKind.Device, "expected");
-        _counts = rig.Device.Allocate(Marshal.SizeOf<PatternTally>(), MemoryKind.Host, "counts");
-        _tally = rig.Device.Allocate(_counts.Bytes, MemoryKind.Device, "tally");
+        _expectations = new StagedMemory(rig.Device, (depth + 1) * (long)_slotBytes, "expectations");
+        _tally = new StagedMemory(rig.Device, Marshal.SizeOf<PatternTally>(), "tally");
         _kernel = rig.Device.LoadKernel(PatternKernel.Name);
     }
 
@@ -126,7 +121,7 @@ internal sealed class PatternLane : IDisposable
     /// <summary>The last step.</summary>
     public KvStep Step { get; private set; }
 
-    public PatternTally Tally => MemoryMarshal.Read<PatternTally>(_counts.HostSpan(0, Marshal.SizeOf<PatternTally>()));
+    public PatternTally Tally => MemoryMarshal.Read<PatternTally>(_tally.Host.HostSpan(0, Marshal.SizeOf<PatternTally>()));
 
     public PatternSequence Create() => new(_rig.Model.CreateSequence());
 
@@ -146,7 +141,7 @@ internal sealed class PatternLane : IDisposable
 
         Step = step;
         var slot = (long)(step.Number % (ulong)(Lane.Depth + 1)) * _slotBytes;
-        var expectations = MemoryMarshal.Cast<byte, PatternExpectation>(_expectations.HostSpan(slot, _slotBytes));
+        var expectations = MemoryMarshal.Cast<byte, PatternExpectation>(_expectations.Host.HostSpan(slot, _slotBytes));
         for (var i = 0; i < sequences.Length; i++)
         {
             sequences[i].Tokens += newTokens;
@@ -160,19 +155,20 @@ internal sealed class PatternLane : IDisposable
         }
 
         _commands.Clear();
-        _commands.Copy(_expected, slot, _expectations, slot, _slotBytes);
-        _commands.Copy(_tally, 0, _counts, 0, _counts.Bytes);
+        _expectations.Upload(_commands, slot, _slotBytes);
+        // What the host has counted goes along: a device's memory begins with anything.
+        _tally.Upload(_commands, 0, _tally.Host.Bytes);
         _commands.Launch(_kernel, new PatternArguments
         {
             Pool = _rig.Cache.PoolAddress,
             Entries = _rig.Cache.EntriesAddress,
             Views = step.ViewsAddress(),
-            Expectations = _expected.Address + (ulong)slot,
+            Expectations = _expectations.Address + (ulong)slot,
             Tally = _tally.Address,
             Shape = _rig.Model.Shape(),
             Count = sequences.Length,
         });
-        _commands.Copy(_counts, 0, _tally, 0, _counts.Bytes);
+        _tally.Download(_commands);
         _waits[0] = new WaitPoint(step.Begin.Timeline, step.Begin.Value);
         _queue.Submit(_waits, _commands, step.End);
         return step.Status;
@@ -199,8 +195,6 @@ internal sealed class PatternLane : IDisposable
     {
         _queue.Dispose();
         _expectations.Dispose();
-        _expected.Dispose();
-        _counts.Dispose();
         _tally.Dispose();
     }
 }

@@ -83,6 +83,18 @@ public sealed class OpenClWindowConformance : TimedWindowConformance
     protected override IDevice CreateDevice(int seed) => new OpenClDevice(new OpenClDeviceOptions { Kernels = [WindowStamps.GpuKernel] });
 }
 
+/// <summary>The suite on an OpenCL device that has memory of its own, or is taken for one.</summary>
+[TestCaseOrderer(OpenClSuite.Name, OpenClSuite.Assembly)]
+public sealed class OwnMemoryOpenClWindowConformance : TimedWindowConformance
+{
+    [OpenClFact]
+    public void The_suite_is_run()
+    {
+    }
+
+    protected override IDevice CreateDevice(int seed) => new OpenClDevice(new OpenClDeviceOptions { Kernels = [WindowStamps.GpuKernel], OwnMemory = true });
+}
+
 /// <summary>The suite on a GPU.</summary>
 [TestCaseOrderer(CudaSuite.Name, CudaSuite.Assembly)]
 public sealed class CudaWindowConformance : TimedWindowConformance

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
 using Kvcached.Devices;
+using Kvcached.Tests.Client;
 using Xunit;
 
 namespace Kvcached.Tests.Contiguous;
@@ -26,10 +27,8 @@ internal sealed class WindowProgram : IDisposable
     private readonly KvLane _lane;
     private readonly DeviceQueue _queue;
     private readonly DeviceKernel _kernel;
-    private readonly DeviceMemory _expectations;
-    private readonly DeviceMemory _expected;
-    private readonly DeviceMemory _counts;
-    private readonly DeviceMemory _tally;
+    private readonly StagedMemory _expectations;
+    private readonly StagedMemory _tally;
     private readonly CommandList _commands = new();
     private readonly Random _random;
     private readonly Subject[] _subjects;
@@ -42,10 +41,8 @@ internal sealed class WindowProgram : IDisposable
         _lane = _cache.OpenLane(new KvLaneOptions { Depth = Depth, MaxBatch = MaxBatch, MaxLayouts = 1, Windows = true });
         _queue = device.CreateQueue("kernels");
         _kernel = device.LoadKernel(WindowStamps.Name);
-        _expectations = device.Allocate((Depth + 1) * SlotBytes, MemoryKind.Host, "expectations");
-        _expected = device.Allocate(_expectations.Bytes, MemoryKind.Device, "expected");
-        _counts = device.Allocate(MaxBatch * 2 * sizeof(long), MemoryKind.Host, "counts");
-        _tally = device.Allocate(_counts.Bytes, MemoryKind.Device, "tally");
+        _expectations = new StagedMemory(device, (Depth + 1) * SlotBytes, "expectations");
+        _tally = new StagedMemory(device, MaxBatch * 2 * sizeof(long), "tally");
         _subjects = [.. Enumerable.Range(0, Sequences).Select(_ => new Subject(_model.CreateSequence()))];
     }
 
@@ -88,8 +85,6 @@ internal sealed class WindowProgram : IDisposable
     {
         _queue.Dispose();
         _expectations.Dispose();
-        _expected.Dispose();
-        _counts.Dispose();
         _tally.Dispose();
     }
 
@@ -161,18 +156,18 @@ internal sealed class WindowProgram : IDisposable
     private void Enqueue(KvStep step, KvStepItem[] batch)
     {
         var slot = (long)(step.Number % (Depth + 1)) * SlotBytes;
-        var expectations = MemoryMarshal.Cast<byte, WindowExpectation>(_expectations.HostSpan(slot, MaxBatch * Marshal.SizeOf<WindowExpectation>()));
+        var expectations = MemoryMarshal.Cast<byte, WindowExpectation>(_expectations.Host.HostSpan(slot, MaxBatch * Marshal.SizeOf<WindowExpectation>()));
         for (var i = 0; i < batch.Length; i++)
         {
             var versions = slot + (MaxBatch * Marshal.SizeOf<WindowExpectation>()) + (i * MaxTokens);
-            _subjects[i].Append(batch[i].NewTokens).CopyTo(_expectations.HostSpan(versions, MaxTokens));
+            _subjects[i].Append(batch[i].NewTokens).CopyTo(_expectations.Host.HostSpan(versions, MaxTokens));
             expectations[i] = new WindowExpectation
             {
                 SequenceId = batch[i].Sequence.Id,
                 Tokens = (uint)_subjects[i].Tokens,
                 NewTokens = (uint)batch[i].NewTokens,
                 HasWindow = _subjects[i].HasWindow ? 1u : 0,
-                Versions = _expected.Address + (ulong)versions,
+                Versions = _expectations.Address + (ulong)versions,
             };
         }
 
@@ -183,19 +178,20 @@ internal sealed class WindowProgram : IDisposable
             Entries = _cache.EntriesAddress,
             Views = step.ViewsAddress(),
             Windows = step.WindowsAddress(),
-            Expectations = _expected.Address + (ulong)slot,
+            Expectations = _expectations.Address + (ulong)slot,
             Tally = _tally.Address,
             Block = _model.Shape(),
             Window = _model.WindowShape(),
             Batch = batch.Length,
         };
         _commands.Clear();
-        _commands.Copy(_expected, slot, _expectations, slot, SlotBytes);
-        _commands.Copy(_tally, 0, _counts, 0, _counts.Bytes);
+        _expectations.Upload(_commands, slot, SlotBytes);
+        // What the host has counted goes along: a device's memory begins with anything.
+        _tally.Upload(_commands, 0, _tally.Host.Bytes);
         _commands.Launch(_kernel, arguments);
         step.StoreWindows(_commands);
         _commands.Launch(_kernel, arguments with { Checks = 1 });
-        _commands.Copy(_counts, 0, _tally, 0, _counts.Bytes);
+        _tally.Download(_commands);
         _queue.Submit([new WaitPoint(step.Begin.Timeline, step.Begin.Value)], _commands, step.End);
     }
 
@@ -220,7 +216,7 @@ internal sealed class WindowProgram : IDisposable
 
     private long Tally(int which)
     {
-        var words = MemoryMarshal.Cast<byte, long>(_counts.HostSpan(0, MaxBatch * 2 * sizeof(long)));
+        var words = MemoryMarshal.Cast<byte, long>(_tally.Host.HostSpan(0, MaxBatch * 2 * sizeof(long)));
         var sum = 0L;
         for (var i = which; i < words.Length; i += 2)
         {

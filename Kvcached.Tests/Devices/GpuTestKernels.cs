@@ -10,10 +10,10 @@ internal static class GpuTestKernels
     /// <summary><see cref="GoldenArguments"/>: looks up what each <see cref="GoldenLookup"/> says.</summary>
     internal const string Golden = "test.golden";
 
-    /// <summary>Kernels of steps, for tests of whole caches.</summary>
-    internal static GpuSource Caches { get; } = new("caches", typeof(GpuTestKernels).Assembly, "caches.cl");
-
     private static readonly GpuSource _source = new("test", typeof(GpuTestKernels).Assembly, "test.cl");
+
+    /// <summary>Where the kernels of steps stand, which tests of whole caches have.</summary>
+    internal static GpuSource Caches { get; } = new("caches", typeof(GpuTestKernels).Assembly, "caches.cl");
 
     internal static IReadOnlyList<GpuKernel> All { get; } =
     [

@@ -4,6 +4,8 @@ using Kvcached.Daemon.Demo;
 using Kvcached.Kernels;
 using Kvcached.Kernels.Cpu;
 using Kvcached.Kernels.Gpu;
+using Kvcached.Tests.Client;
+using Kvcached.Tests.Contiguous;
 using Kvcached.Tests.Devices;
 using Xunit;
 
@@ -14,7 +16,7 @@ public class GpuKernelLibraryTests
 {
     private const int ComputeUnits = 132;
 
-    private static IEnumerable<GpuKernel> AllKernels => [.. GpuKernelLibrary.All, .. Transformer.GpuKernels, .. GpuTestKernels.All];
+    private static IEnumerable<GpuKernel> AllKernels => [.. GpuKernelLibrary.All, .. Transformer.GpuKernels, .. GpuTestKernels.All, PatternKernel.GpuKernel, WindowStamps.GpuKernel];
 
     [Fact]
     public void Every_kernel_of_the_cpu_device_is_there() =>
@@ -23,6 +25,14 @@ public class GpuKernelLibraryTests
     [Fact]
     public void Every_kernel_of_the_demo_is_there() =>
         Assert.Equal(Transformer.CpuKernels.Select(k => k.Name), Transformer.GpuKernels.Select(k => k.Name));
+
+    /// <summary>As <c>gpu/caches.cl</c> has them.</summary>
+    [Fact]
+    public void Structs_of_the_tests_kernels_have_the_sizes_that_their_source_says()
+    {
+        Assert.Equal((16, 32, 112), (Marshal.SizeOf<PatternExpectation>(), Marshal.SizeOf<PatternTally>(), Marshal.SizeOf<PatternArguments>()));
+        Assert.Equal((24, 192), (Marshal.SizeOf<WindowExpectation>(), Marshal.SizeOf<WindowStampArguments>()));
+    }
 
     [Theory]
     [InlineData(80)]

@@ -9,14 +9,21 @@ namespace Kvcached.Tests.Kernels;
 public sealed class TableUpdateKernelTests
 {
     [OpenClFact]
-    public void Updates_take_effect_in_their_order_and_write_nothing_else() => Check(new OpenClMachine());
+    public void Updates_take_effect_in_their_order_and_write_nothing_else()
+    {
+        using var machine = new OpenClMachine();
+        Check(machine);
+    }
 
     [OpenClFact]
-    public void Updates_take_effect_in_their_order_where_a_work_item_is_one_lane() => Check(new OpenClMachine(lanes: 1));
-
-    internal static void Check(KernelMachine on)
+    public void Updates_take_effect_in_their_order_where_a_work_item_is_one_lane()
     {
-        using var machine = on;
+        using var machine = new OpenClMachine(lanes: 1);
+        Check(machine);
+    }
+
+    internal static void Check(KernelMachine machine)
+    {
         foreach (var (count, entries) in new[] { (1, 3), (15, 3), (17, 100), (255, 7), (256, 300), (257, 1), (511, 20), (513, 600), (20_000, 5), (20_000, 50_000) })
         {
             var random = new Random(count + entries);
@@ -38,5 +45,9 @@ public sealed class TableUpdateKernelTests
 public sealed class CudaTableUpdateTests
 {
     [CudaFact]
-    public void Updates_take_effect_in_their_order_and_write_nothing_else() => TableUpdateKernelTests.Check(new CudaMachine());
+    public void Updates_take_effect_in_their_order_and_write_nothing_else()
+    {
+        using var machine = new CudaMachine();
+        TableUpdateKernelTests.Check(machine);
+    }
 }

@@ -132,6 +132,7 @@ public sealed class DaemonTests : DaemonRig
         var error = Assert.Throws<KvException>(() => cache.Wait(step.Begin, Limit));
         var told = Stopwatch.GetElapsedTime(stopped).TotalMilliseconds;
         Assert.Equal(KvError.DaemonLost, error.Error);
+        Assert.InRange(told, 0, 5000);
         Signals.Send(daemon.Pid, Signals.Continue);
         daemon.Kill();
         return told;

@@ -111,7 +111,7 @@ internal sealed class EngineHost : ISubmitter, IDisposable
         return OpenLane(client, MakeLane($"lane {Engine.NextLane}", options), begin, end);
     }
 
-    /// <summary>Opens a lane of what was made for it, and takes that over, also when it throws.</summary>
+    /// <summary>Opens a lane of what was made for it, and takes that over, also where the client can have no lane.</summary>
     /// <param name="client">Whose lane it is.</param>
     /// <param name="made">What <see cref="MakeLane"/> made.</param>
     /// <param name="begin">Its begin timeline, where the caller has made it and disposes it when the lane has ended; null for its own.</param>

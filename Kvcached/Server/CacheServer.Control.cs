@@ -124,6 +124,7 @@ internal sealed partial class CacheServer
         try
         {
             session = find();
+            _host.Engine.ThrowIfNoLane(session.Client);
             (begin, end) = session.Areas.CreateTimelines(session.Lanes.Count, _host.Engine.NextLaneReached(TimelineKind.Begin), _host.Engine.NextLaneReached(TimelineKind.End));
         }
         catch
