@@ -2,7 +2,7 @@
 # Builds the stand-in for the CUDA driver of machines without a GPU (Kvcached.Tests/gpu/driver/driver.h says what it does): OUT_FOLDER/libcuda.so.1, with the kernels of this
 # repository in it. For tests alone: LD_LIBRARY_PATH=OUT_FOLDER dotnet … makes a program find it. Does nothing where the library is newer than all that it is made of.
 set -euo pipefail
-(($# == 1)) || { echo "usage: tools/build-driver.sh OUT_FOLDER" >&2; exit 2; }
+[[ $# == 1 && $1 != -* ]] || { echo "usage: tools/build-driver.sh OUT_FOLDER" >&2; exit 2; }
 out=$(realpath -m "$1")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -14,6 +14,11 @@ usage() {
     exit "$1"
 }
 
+wrong() {
+    echo "gpu-check.sh: $1" >&2
+    usage 2 >&2
+}
+
 # The tests' program has the daemon's and the benchmarks' beside it. They start one another by `dotnet exec`, so the bundle carries the runtime as the SDK has it.
 make_bundle() {
     local out folder dotnet version assembly framework
@@ -54,12 +59,12 @@ make_bundle() {
 bundle= list=0 only= out=$PWD/gpu-report
 while (($# > 0)); do
     case $1 in
-        --bundle) [[ $# -ge 2 ]] || usage 2 >&2; bundle=$2; shift 2 ;;
-        --out) [[ $# -ge 2 ]] || usage 2 >&2; out=$2; shift 2 ;;
-        --only) [[ $# -ge 2 ]] || usage 2 >&2; only=$2; shift 2 ;;
+        --bundle) [[ $# -ge 2 ]] || wrong "--bundle wants a file: --bundle OUT.tar.xz"; bundle=$2; shift 2 ;;
+        --out) [[ $# -ge 2 ]] || wrong "--out wants a folder"; out=$2; shift 2 ;;
+        --only) [[ $# -ge 2 ]] || wrong "--only wants names; --list has them"; only=$2; shift 2 ;;
         --list) list=1; shift ;;
         -h | --help) usage 0 ;;
-        *) usage 2 >&2 ;;
+        *) wrong "there is no $1" ;;
     esac
 done
 

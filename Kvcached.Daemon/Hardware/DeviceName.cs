@@ -27,7 +27,7 @@ internal enum DeviceApi
 internal readonly record struct DeviceName(DeviceApi Api, int? Number)
 {
     /// <summary>What a name may be: the end of a message that says that one is something else.</summary>
-    public const string Allowed = "cpu, opencl, cuda or auto, the middle two perhaps with a number of the list of 'kvcached devices': opencl:1";
+    public const string Allowed = "cpu, opencl, cuda or auto; one of several as 'kvcached devices' lists it: opencl:1";
 
     /// <summary>The CPU.</summary>
     public static readonly DeviceName Cpu = new(DeviceApi.Cpu, null);
@@ -83,7 +83,7 @@ internal readonly record struct DeviceName(DeviceApi Api, int? Number)
         var those = DeviceList.Find().Where(device => device.Name == $"{api}" || device.Name.StartsWith($"{api}:", StringComparison.Ordinal)).ToList();
         var wanted = number is { } one ? those.Find(device => device.Name == $"{api}:{one}") : those.Find(device => device.Unusable is null) ?? those[0];
         var usable = those.Where(device => device.Unusable is null).Select(device => device.Name).ToList();
-        return wanted is null ? throw new DeviceUnavailableException($"There is no {this} ('kvcached devices'); {(usable.Count > 0 ? $"there are {string.Join(", ", usable)}." : those[0].Unusable)}")
+        return wanted is null ? throw new DeviceUnavailableException($"There is no {this}. {(usable.Count > 0 ? $"There is {string.Join(", ", usable)}." : those[0].Unusable)} 'kvcached devices' lists all.")
             : wanted.Unusable is { } why ? throw new DeviceUnavailableException($"{this} cannot be used: {why}")
             : Parse(wanted.Name)!.Value;
     }

@@ -193,7 +193,11 @@ class LostDaemon(DaemonTest):
         self.assert_lost(lambda: Client(self.socket), "no daemon answers")
 
     def test_the_reason_of_a_disconnection_is_told(self):
-        for act in [self.begin_for_ever, lambda client, model: client.statistics()]:
+        def statistics_for_ever(client, model):
+            while True:
+                client.statistics()
+
+        for act in [self.begin_for_ever, statistics_for_ever]:
             client, model = self.connect()
             client._own_words[kvcached.SUBMISSION_TAIL // 8] = 4
             client._ring(kvcached.ATTEND_SUBMISSIONS)
