@@ -1,4 +1,3 @@
-using Kvcached.Devices;
 using Kvcached.Kernels;
 using Kvcached.Memory;
 using Kvcached.Sequences;
@@ -6,85 +5,6 @@ using Kvcached.Tables;
 using Kvcached.Tiers;
 
 namespace Kvcached.Engine;
-
-/// <summary>Sizes and memory of an engine.</summary>
-internal sealed record EngineOptions
-{
-    /// <summary>The pool.</summary>
-    public required DeviceMemory Pool { get; init; }
-
-    /// <summary>Bytes of the pool that always have memory behind them; the others get it when they are first used, and lose it in a trim.</summary>
-    public long? PoolFloorBytes { get; init; }
-
-    /// <summary>The entry heap.</summary>
-    public required DeviceMemory Entries { get; init; }
-
-    /// <summary>The cold tier, if there is one.</summary>
-    public DeviceMemory? Cold { get; init; }
-
-    /// <summary>Bytes of a unit of pool and cold tier. 2 MiB; simulations use less.</summary>
-    public required long UnitBytes { get; init; }
-
-    /// <summary>Bytes of the heap that serve one size of row at a time.</summary>
-    public required long RowUnitBytes { get; init; }
-
-    public required int MaxSequences { get; init; }
-
-    /// <summary>Blocks that one turn may clean ahead of need while the background queue is idle; 0 for none.</summary>
-    public required int CleanAheadBlocks { get; init; }
-
-    /// <summary>Bytes that one turn may move to compact the pool while the background queue is idle; 0 for none.</summary>
-    public long CompactionBytes { get; init; }
-}
-
-/// <summary>What the engine has done.</summary>
-internal struct EngineCounters
-{
-    public long Steps;
-    public long RefusedSteps;
-    public long BusySteps;
-    public long CleanedBlocks;
-    public long EvictedBlocks;
-    public long ReloadedBlocks;
-    public long MovedBlocks;
-    public long BytesOut;
-    public long BytesIn;
-    public long BytesMoved;
-    public long CompactedBlocks;
-    public long CompactedSegments;
-    public long ReorderedBlocks;
-    public long Copies;
-    public long WindowsGrown;
-    public long WindowsHalved;
-    public long WindowsMoved;
-    public long WindowsDropped;
-    public long BytesGathered;
-    public long BytesScrubbed;
-
-    public static EngineCounters operator -(in EngineCounters a, in EngineCounters b) => new()
-    {
-        Steps = a.Steps - b.Steps,
-        RefusedSteps = a.RefusedSteps - b.RefusedSteps,
-        BusySteps = a.BusySteps - b.BusySteps,
-        CleanedBlocks = a.CleanedBlocks - b.CleanedBlocks,
-        EvictedBlocks = a.EvictedBlocks - b.EvictedBlocks,
-        ReloadedBlocks = a.ReloadedBlocks - b.ReloadedBlocks,
-        MovedBlocks = a.MovedBlocks - b.MovedBlocks,
-        BytesOut = a.BytesOut - b.BytesOut,
-        BytesIn = a.BytesIn - b.BytesIn,
-        BytesMoved = a.BytesMoved - b.BytesMoved,
-        CompactedBlocks = a.CompactedBlocks - b.CompactedBlocks,
-        CompactedSegments = a.CompactedSegments - b.CompactedSegments,
-        ReorderedBlocks = a.ReorderedBlocks - b.ReorderedBlocks,
-        Copies = a.Copies - b.Copies,
-        WindowsGrown = a.WindowsGrown - b.WindowsGrown,
-        WindowsHalved = a.WindowsHalved - b.WindowsHalved,
-        WindowsMoved = a.WindowsMoved - b.WindowsMoved,
-        WindowsDropped = a.WindowsDropped - b.WindowsDropped,
-        BytesGathered = a.BytesGathered - b.BytesGathered,
-        BytesScrubbed = a.BytesScrubbed - b.BytesScrubbed,
-    };
-}
 
 /// <summary>All that an engine knows: owned by <see cref="CacheEngine"/>, shared by its parts, touched by one thread at a time.</summary>
 internal sealed class EngineState
